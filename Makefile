@@ -1,0 +1,44 @@
+# The two commands of the README are `make demo` and `make test`; both set up all they need in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-interop bench lint docs clean
+
+help:  ## Show what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[plot]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.user
+	$(PIP) --editable '.[all,dev]'
+	@touch $@
+
+demo: $(VENV)/.user  ## The main job on the shipped measured scan, with pictures in demo_output
+	$(BIN)/ptychofold demo --output demo_output
+
+test: $(VENV)/.dev  ## Unit, contract and command-line tests, and the documentation's examples
+	$(BIN)/python -m pytest --numprocesses 2
+
+lint: $(VENV)/.dev  ## Style, types and floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## Speed, as ratios to this machine's own limits
+	JAXTYPING_DISABLE=1 $(BIN)/python -m pytest benchmarks --override-ini=addopts=--import-mode=importlib --benchmark-only --benchmark-columns=min,median,rounds
+
+docs: $(VENV)/.dev  ## The reference of every public name, as HTML in build/docs
+	$(BIN)/pdoc --docformat numpy --output-directory build/docs ptychofold ptychofold.data ptychofold.compat ptychofold.plotting ptychofold.testing
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) demo_output .benchmarks .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,166 @@
+"""What the commands share: streams, options, opening a scan, progress bars, tables and numbers for people."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ptychofold.raw_data import RawData
+    from ptychofold.survey import PatternSummary
+
+__all__ = [
+    "MeasurementChoice",
+    "MeasurementOption",
+    "ScanArgument",
+    "new_table",
+    "open_any",
+    "open_scan",
+    "pixels",
+    "plain",
+    "progress",
+    "quantity",
+    "show",
+    "stopwatch",
+    "summarise",
+]
+
+Advance = Callable[[int], None]
+
+WIDTH = 120
+"""Columns of tables that go to a file or a pipe."""
+
+
+class MeasurementChoice(StrEnum):
+    """What the user says that the patterns are."""
+
+    auto = "auto"
+    amplitude = "amplitude"
+    intensity = "intensity"
+
+
+ScanArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A scan file; recognised by its content.")]
+MeasurementOption = Annotated[
+    MeasurementChoice,
+    typer.Option("--measurement", "-m", help="What the patterns' numbers are; auto decides from the file."),
+]
+
+
+def show(*renderables: object) -> None:
+    """Write tables, or text with markup, to the output stream; a pipe or file gets wide tables."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    for renderable in renderables:
+        console.print(renderable, soft_wrap=isinstance(renderable, str))
+
+
+def open_scan(path: Path, measurement: MeasurementChoice = MeasurementChoice.auto, *, lazy: bool = True) -> "RawData":
+    """Read and check a scan file."""
+    from ptychofold.raw_data import RawData
+
+    return RawData.from_file(path, measurement=measurement.value, lazy=lazy)
+
+
+def open_any(path: Path, measurement: MeasurementChoice = MeasurementChoice.auto) -> "RawData":
+    """Open a scan file or a store."""
+    if (path / "manifest.json").is_file():
+        from ptychofold.data.store import PatternStore
+
+        return PatternStore.open(path).scan
+    return open_scan(path, measurement)
+
+
+def summarise(scan: "RawData") -> "PatternSummary":
+    """Read every pattern once, under a progress bar."""
+    from ptychofold.survey import summarise_patterns
+
+    with progress("reading patterns", total=len(scan)) as advance:
+        return summarise_patterns(scan, progress=advance)
+
+
+@contextmanager
+def progress(stage: str, *, total: int | None) -> Iterator[Advance]:
+    """Draw a progress bar on the error stream while the block runs, if a person is looking; it vanishes at the end.
+
+    Parameters
+    ----------
+    stage
+        What is going on.
+    total
+        Steps until the end; None draws a bar that only moves.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=32), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(stage, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+@contextmanager
+def stopwatch() -> Iterator[Callable[[], float]]:
+    """Give a function that returns the seconds since the block began, and after its end how long it took."""
+    start = time.perf_counter()
+    end: list[float] = []
+    yield lambda: (end[0] if end else time.perf_counter()) - start
+    end.append(time.perf_counter())
+
+
+def new_table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()) -> Table:
+    """Return a light table; the columns named in ``numbers`` are aligned to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return table
+
+
+def plain(text: object) -> str:
+    """Keep square brackets in a text from being read as markup.
+
+    Examples
+    --------
+    >>> plain("scan[1].npz")
+    'scan[1].npz'
+    """
+    return escape(str(text))
+
+
+def quantity(value: float, unit: str = "") -> str:
+    """Write a number with three or four digits, and its unit after a space.
+
+    Examples
+    --------
+    >>> quantity(461213.0), quantity(1.25e-10, "m"), quantity(73.36, "px")
+    ('461,213', '1.25e-10 m', '73.4 px')
+    """
+    if value == 0:
+        text = "0"
+    elif 1000 <= abs(value) < 1e7:
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.3g}"
+    return f"{text} {unit}".rstrip()
+
+
+def pixels(value: float, pixel_size_m: float | None) -> str:
+    """Write a length in pixels, and in nanometres or micrometres if the pixel's size is known.
+
+    Examples
+    --------
+    >>> pixels(9.04, None), pixels(100.0, 1e-8)
+    ('9.04 px', '100 px = 1 µm')
+    """
+    text = quantity(value, "px")
+    if pixel_size_m is None or value == 0:
+        return text
+    length_nm = 1e9 * value * pixel_size_m
+    return f"{text} = " + (quantity(length_nm, "nm") if length_nm < 1000 else quantity(length_nm / 1000, "µm"))

@@ -1,0 +1,110 @@
+"""``ptychofold group``: the contract's grouped dictionary as a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ptychofold.cli.common import (
+    MeasurementChoice,
+    MeasurementOption,
+    ScanArgument,
+    new_table,
+    open_scan,
+    plain,
+    progress,
+    quantity,
+    show,
+    stopwatch,
+)
+from ptychofold.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["group", "grouped_table"]
+
+
+def group(
+    file: ScanArgument,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="NPZ", help="File to write; replaced as a whole.")],
+    n_groups: Annotated[
+        int | None, typer.Option("--n-groups", "-n", min=1, help="Groups to draw; as many as scan points if not given.")
+    ] = None,
+    neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="K, nearest neighbors to draw from.")] = 7,
+    gridsize: Annotated[
+        int, typer.Option("--gridsize", "-g", min=1, help="Side of the grid: C = gridsize² members.")
+    ] = 2,
+    seed: Annotated[int, typer.Option("--seed", "-s", min=0, max=2**32 - 1, help="Seed of the random draw.")] = 0,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Seed points in the order of the file, not at random.")
+    ] = False,
+    oversample: Annotated[
+        bool, typer.Option("--oversample", help="Allow more groups than scan points, by combinations of neighbors.")
+    ] = False,
+    pool_size: Annotated[
+        int | None, typer.Option("--pool-size", min=1, help="Neighbors that oversampling draws from; K if not given.")
+    ] = None,
+    measurement: MeasurementOption = MeasurementChoice.auto,
+) -> None:
+    """Group the scan points of FILE and write the grouped dictionary of the data contract as NPZ.
+
+    The groups are those that PtychoPINN's own sampler draws from the same settings, bit for bit.
+    """
+    if output.suffix != ".npz":
+        raise ConfigError(f"expected an output file that ends in .npz; found {output}.")
+    if output.exists() and output.samefile(file):
+        raise ConfigError(f"expected an output file other than the scan itself; found {output}.")
+    scan = open_scan(file, measurement)
+    wanted = len(scan) if n_groups is None else n_groups
+    with progress("grouping", total=None), stopwatch() as seconds:
+        grouped = scan.generate_grouped_data(
+            scan.N,
+            K=neighbors,
+            nsamples=wanted,
+            seed=seed,
+            sequential_sampling=sequential,
+            gridsize=gridsize,
+            enable_oversampling=oversample,
+            neighbor_pool_size=pool_size,
+        )
+    arrays = {name: value for name, value in grouped.items() if value is not None}
+    write_arrays(output, arrays)
+    n_made, C = grouped["nn_indices"].shape
+    elapsed = seconds()
+    rates = f"{quantity(n_made / elapsed)} groups/s, {quantity(n_made * C / elapsed)} patterns/s"
+    show(grouped_table(grouped), "", f"{n_made} groups of {C} in {elapsed:.2f} s: {rates}", f"wrote {plain(output)}")
+
+
+def grouped_table(grouped: Mapping[str, object]) -> "Table":
+    """Return a table of the dictionary's keys, shapes and dtypes."""
+    import numpy as np
+
+    table = new_table("key", "shape", "dtype")
+    for name, value in grouped.items():
+        if isinstance(value, np.ndarray):
+            table.add_row(f"[bold]{name}[/]", " × ".join(map(str, value.shape)), str(value.dtype))
+        else:
+            table.add_row(f"[bold]{name}[/]", "none", "")
+    return table
+
+
+def write_arrays(path: Path, arrays: Mapping[str, object]) -> None:
+    """Write arrays as an uncompressed NPZ without any pickle, whole or not at all."""
+    import zipfile
+
+    import numpy as np
+
+    from ptychofold.atomic import replacing
+
+    with (
+        progress("writing", total=len(arrays)) as advance,
+        replacing(path) as partial,
+        zipfile.ZipFile(partial, "x", zipfile.ZIP_STORED, allowZip64=True) as archive,
+    ):
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+            advance(1)

@@ -1,0 +1,60 @@
+"""``ptychofold plot``: the pictures of a scan."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ptychofold.cli.common import (
+    MeasurementChoice,
+    MeasurementOption,
+    ScanArgument,
+    open_scan,
+    plain,
+    progress,
+    show,
+    summarise,
+)
+from ptychofold.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ptychofold.grouping import ScanGroups
+    from ptychofold.raw_data import RawData
+    from ptychofold.survey import PatternSummary
+
+__all__ = ["draw", "plot"]
+
+
+def plot(
+    file: ScanArgument,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Directory for the pictures.")],
+    gridsize: Annotated[int, typer.Option("--gridsize", "-g", min=1, help="Side of the grid of the groups drawn.")] = 2,
+    neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="K, nearest neighbors to draw from.")] = 7,
+    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Seed of the groups drawn.")] = 0,
+    measurement: MeasurementOption = MeasurementChoice.auto,
+) -> None:
+    """Draw a scan FILE into DIR: overview, positions with groups, patterns, probe, coverage, object."""
+    from ptychofold.config import GroupingConfig
+    from ptychofold.grouping import group_scan
+
+    check_folder(output)
+    scan = open_scan(file, measurement)
+    config = GroupingConfig(grid=(gridsize, gridsize), n_neighbors=neighbors, seed=seed)
+    groups = group_scan(scan.positions, config) if len(scan) > config.C else None
+    for path in draw(scan, summarise(scan), output, groups):
+        show(f"wrote {plain(path)}")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file where a directory is to be written."""
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"expected a directory for the pictures; {path} is a file.")
+
+
+def draw(scan: "RawData", summary: "PatternSummary", folder: Path, groups: "ScanGroups | None") -> tuple[Path, ...]:
+    """Write the pictures under a progress bar."""
+    from ptychofold.plotting.report import n_pictures, save_pictures
+
+    with progress("drawing", total=n_pictures(scan)) as advance:
+        return save_pictures(scan, summary, folder, groups=groups, progress=advance)

@@ -1,0 +1,32 @@
+"""``ptychofold verify``: every byte of a store against its checksums."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ptychofold.cli.common import progress, quantity, show, stopwatch
+
+__all__ = ["verify"]
+
+
+def verify(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store made by ptychofold ingest.")],
+) -> None:
+    """Read every byte of STORE and compare every checksum; damage is named by array and rows."""
+    from ptychofold.data.store import PatternStore
+
+    opened = PatternStore.open(store, check_source=False)
+    total = sum(record.shape[0] * record.row_bytes for record in opened.manifest.arrays.values())
+    with progress("verifying", total=total) as advance, stopwatch() as seconds:
+        read = 0
+
+        def on_progress(done: int, _total: int) -> None:
+            nonlocal read
+            advance(done - read)
+            read = done
+
+        opened.verify(on_progress=on_progress)
+    speed = quantity(total / 1e6 / seconds(), "MB/s")
+    state = f"live, {opened.n_dropped} patterns dropped so far" if opened.is_live else "whole"
+    show(f"{store}: {len(opened)} patterns, every checksum agrees ({quantity(total / 1e6, 'MB')} at {speed}); {state}")

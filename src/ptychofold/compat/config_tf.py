@@ -1,0 +1,196 @@
+"""The TensorFlow dialect's configuration classes and the legacy dictionary that they fill."""
+
+# ruff: noqa: E702 (settings that are only kept stand several a line, by subject)
+
+import warnings
+from collections.abc import MutableMapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ptychofold.compat.names import NAMES, Settings
+from ptychofold.errors import ConfigError
+
+__all__ = [
+    "InferenceConfig",
+    "ModelConfig",
+    "TrainingConfig",
+    "flatten",
+    "resolve_n_groups",
+    "update_legacy_dict",
+    "validate_inference_config",
+    "validate_model_config",
+    "validate_training_config",
+]
+
+ARCHITECTURES = ("cnn", "ffno", "fno", "fno_vanilla", "neuralop_uno")
+DEFAULT_N_GROUPS = 512
+
+Number = float | int
+AnyPath = Path | str
+
+
+@dataclass
+class ModelConfig(Settings):
+    """The network and its physics, as the TensorFlow dialect names them; may be changed after construction."""
+
+    N: int = 64
+    gridsize: int = 1
+    n_filters_scale: int = 2
+    model_type: str = "pinn"
+    amp_activation: str = "sigmoid"
+    object_big: bool = True
+    probe_big: bool = True
+    probe_mask: bool = False
+    probe_mask_sigma: Number = 1.0
+    probe_mask_diameter: Number | None = None
+    pad_object: bool = True
+    probe_scale: Number = 4.0
+    gaussian_smoothing_sigma: Number = 0.0
+    # Accepted and kept, read by nothing of ours
+    # fmt: off
+    architecture: str = "cnn"; fno_modes: int = 12; fno_width: int = 32; fno_blocks: int = 4; fno_cnn_blocks: int = 2
+    learned_input_channels: int = 1; fno_input_transform: str = "none"; max_hidden_channels: int | None = None
+    resnet_width: int | None = None; generator_output_mode: str = "real_imag"
+    # fmt: on
+
+
+@dataclass
+class TrainingConfig(Settings):
+    """One training run, as the TensorFlow dialect names its settings.
+
+    ``n_images`` is the deprecated name of ``n_groups``, which is 512 unless one of them says otherwise.
+    """
+
+    model: ModelConfig
+    train_data_file: AnyPath | None = None
+    test_data_file: AnyPath | None = None
+    batch_size: int = 16
+    nepochs: int = 50
+    mae_weight: Number = 0.0
+    nll_weight: Number = 1.0
+    realspace_mae_weight: Number = 0.0
+    realspace_weight: Number = 0.0
+    nphotons: Number = 1e9
+    n_groups: int | None = None
+    n_images: int | None = None
+    n_subsample: int | None = None
+    subsample_seed: int | None = None
+    neighbor_count: int = 4
+    enable_oversampling: bool = False
+    neighbor_pool_size: int | None = None
+    positions_provided: bool = True
+    probe_trainable: bool = False
+    intensity_scale_trainable: bool = True
+    output_dir: AnyPath = Path("training_outputs")
+    sequential_sampling: bool = False
+    backend: str = "tensorflow"
+    # Accepted and kept, read by nothing of ours
+    # fmt: off
+    torch_loss_mode: str = "poisson"; torch_mae_pred_l2_match_target: bool = False
+    gradient_clip_val: Number | None = None; gradient_clip_algorithm: str = "norm"
+    optimizer: str = "adam"; momentum: Number = 0.9; weight_decay: Number = 0.0
+    adam_beta1: Number = 0.9; adam_beta2: Number = 0.999
+    scheduler: str = "Default"; lr_warmup_epochs: int = 0; lr_min_ratio: Number = 0.1; plateau_factor: Number = 0.5
+    plateau_patience: int = 2; plateau_min_lr: Number = 5e-5; plateau_threshold: Number = 0.0
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        """Settle the number of groups."""
+        self.n_groups = resolve_n_groups(self.n_groups, n_images=self.n_images, stacklevel=4)
+        if self.n_groups is None:
+            self.n_groups = DEFAULT_N_GROUPS
+
+
+@dataclass
+class InferenceConfig(Settings):
+    """One inference run, as the TensorFlow dialect names its settings; ``n_groups`` None means all."""
+
+    model: ModelConfig
+    model_path: AnyPath
+    test_data_file: AnyPath
+    n_groups: int | None = None
+    n_images: int | None = None
+    n_subsample: int | None = None
+    subsample_seed: int | None = None
+    neighbor_count: int = 4
+    enable_oversampling: bool = False
+    neighbor_pool_size: int | None = None
+    debug: bool = False
+    output_dir: AnyPath = Path("inference_outputs")
+    backend: str = "tensorflow"
+
+    def __post_init__(self) -> None:
+        """Settle the number of groups."""
+        self.n_groups = resolve_n_groups(self.n_groups, n_images=self.n_images, stacklevel=4)
+
+
+def resolve_n_groups(n_groups: int | None, *, n_images: int | None, stacklevel: int) -> int | None:
+    """Return ``n_groups``; where only the deprecated ``n_images`` is given return that, with a warning."""
+    if n_groups is not None or n_images is None:
+        return n_groups
+    warnings.warn(
+        "'n_images' is deprecated; use 'n_groups', which always counts groups, whatever the grid.",
+        DeprecationWarning,
+        stacklevel=stacklevel,
+    )
+    return n_images
+
+
+def flatten(config: ModelConfig | TrainingConfig | InferenceConfig) -> dict[str, object]:
+    """Return the settings under their TensorFlow names, those of a nested model among them."""
+    flat: dict[str, object] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        flat.update(flatten(value) if isinstance(value, ModelConfig) else {field.name: value})
+    return flat
+
+
+def update_legacy_dict(
+    cfg: MutableMapping[str, object], config: ModelConfig | TrainingConfig | InferenceConfig
+) -> None:
+    """Write a configuration into a legacy dictionary, in place.
+
+    Nested settings are flattened, names become the legacy ones, paths become text; None leaves an entry as it is.
+
+    Examples
+    --------
+    >>> cfg = {"N": 128, "label": "run 7"}
+    >>> update_legacy_dict(cfg, ModelConfig(N=64, gridsize=2))
+    >>> cfg["N"], cfg["object.big"], cfg["label"]
+    (64, True, 'run 7')
+    """
+    legacy = {name.tensorflow: name.legacy for name in NAMES}
+    for name, value in flatten(config).items():
+        if value is not None:
+            cfg[legacy.get(name) or name] = str(value) if isinstance(value, Path) else value
+
+
+def validate_model_config(config: ModelConfig) -> None:
+    """Check the ranges of a model's settings; the first that is wrong is a `ConfigError`."""
+    _require(config.architecture in ARCHITECTURES, "architecture", f"one of {list(ARCHITECTURES)}", config.architecture)
+    for name in ("gridsize", "n_filters_scale", "probe_scale"):
+        _require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
+    sigma = config.gaussian_smoothing_sigma
+    _require(sigma >= 0, "gaussian_smoothing_sigma", "a number that is not negative", sigma)
+
+
+def validate_training_config(config: TrainingConfig) -> None:
+    """Check the ranges of a training run's settings; the first that is wrong is a `ConfigError`."""
+    validate_model_config(config.model)
+    size = config.batch_size
+    _require(size > 0 and size.bit_count() == 1, "batch_size", "a positive power of 2", size)
+    for name in ("nepochs", "nphotons"):
+        _require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
+    for name in ("mae_weight", "nll_weight"):
+        _require(0 <= getattr(config, name) <= 1, name, "a weight in [0, 1]", getattr(config, name))
+
+
+def validate_inference_config(config: InferenceConfig) -> None:
+    """Check an inference run's settings; a model that is not there is a `ConfigError`."""
+    validate_model_config(config.model)
+    _require(Path(config.model_path).exists(), "model_path", "an existing model", str(config.model_path))
+
+
+def _require(holds: bool, name: str, expected: str, found: object) -> None:
+    if not holds:
+        raise ConfigError(f"{name}: expected {expected}; found {found!r}.")

@@ -1,0 +1,69 @@
+"""NativeSettings: everything that a configuration of another project may say, in native terms."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from ptychofold.config.base import Config
+from ptychofold.config.grouping import GroupingConfig
+
+__all__ = ["NativeSettings"]
+
+
+class NativeSettings(Config):
+    """What a foreign configuration says, in native terms; None where it says nothing."""
+
+    size: PositiveInt | None = None
+    """Rows, and columns, of a pattern and of a patch, in pixels."""
+
+    grouping: GroupingConfig = Field(default_factory=GroupingConfig)
+    """How groups are drawn."""
+
+    n_photons: PositiveFloat | None = None
+    """Mean photons of a pattern."""
+
+    mode: Literal["unsupervised", "supervised"] | None = None
+    """Whether a network learns from the physics alone or from known patches."""
+
+    amp_activation: Literal["sigmoid", "swish", "softplus", "relu"] | None = None
+    """Activation of the network's amplitude."""
+
+    epochs: PositiveInt | None = None
+    """Passes over the training groups."""
+
+    batch_size: PositiveInt | None = None
+    """Groups in a batch."""
+
+    loss: Literal["poisson", "mae"] | None = None
+    """Poisson likelihood of the counts, or mean absolute error of the amplitude."""
+
+    object_big: bool | None = None
+    """Whether a group's patches are cut from one object."""
+
+    probe_big: bool | None = None
+    """Whether the network predicts the patch's border, too."""
+
+    probe_mask: bool | None = None
+    """Whether the probe is masked by a disk."""
+
+    probe_trainable: bool | None = None
+    """Whether training refines the probe."""
+
+    intensity_scale_trainable: bool | None = None
+    """Whether training refines the intensity scale."""
+
+    positions_provided: bool | None = None
+    """Whether the scan's positions are known."""
+
+    output_dir: Path | None = None
+    """Where results go."""
+
+    train_file: Path | None = None
+    """The training scan."""
+
+    test_file: Path | None = None
+    """The test scan."""
+
+    model_path: Path | None = None
+    """The trained model."""

@@ -1,0 +1,196 @@
+"""make_loader: a stream of batches that depends on (seed, epoch) alone."""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import distributed
+from torch.utils.data import DataLoader, Sampler
+
+from ptychofold.config import LoaderConfig
+from ptychofold.data.batch import GroupBatch
+from ptychofold.errors import CheckpointError, ConfigError
+
+__all__ = ["BatchSource", "GroupLoader", "make_loader"]
+
+
+class BatchSource(Protocol):
+    """A dataset of groups: what `GroupedDataset` and `MixtureDataset` have in common."""
+
+    def __len__(self) -> int:
+        """Return the number of groups in an epoch."""
+        ...
+
+    def __getitems__(self, indices: list[int]) -> GroupBatch:
+        """Return groups as one batch."""
+        ...
+
+    def order(self, rng: np.random.Generator | None) -> Int64[np.ndarray, " group"]:
+        """Return the groups of one epoch: shuffled by ``rng``, or in their own order."""
+        ...
+
+    def regroup(self, epoch: int) -> object:
+        """Draw the groups of an epoch."""
+        ...
+
+
+class BatchOrder(Sampler[list[int]]):
+    """Which groups make up each batch of an epoch, for one rank of a distributed run.
+
+    The epoch is cut into batches once; rank r of W takes batches r, r + W, r + 2 W, …
+    """
+
+    def __init__(self, source: BatchSource, config: LoaderConfig, *, rank: int, n_ranks: int) -> None:
+        self.source = source
+        self.config = config
+        self.rank = rank
+        self.n_ranks = n_ranks
+        self.epoch = 0
+        self.n_skipped = 0
+        """Batches of this rank that were delivered before a resumed run began."""
+        if config.regroup:
+            source.regroup(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration follows; a resumed epoch that is named again stays resumed."""
+        if epoch == self.epoch:
+            return
+        self.epoch, self.n_skipped = epoch, 0
+        if self.config.regroup:
+            self.source.regroup(epoch)
+
+    def batches(self) -> list[Int64[np.ndarray, " group"]]:
+        """Return the whole epoch of this rank."""
+        size, n_groups = self.config.batch_size, len(self.source)
+        rng = np.random.default_rng([self.config.seed, self.epoch])
+        order = self.source.order(rng if self.config.shuffle else None)
+        n_batches = n_groups // size if self.config.drop_last else -(-n_groups // size)
+        if self.config.even_ranks:
+            n_batches -= n_batches % self.n_ranks
+        return [order[i * size : (i + 1) * size] for i in range(self.rank, n_batches, self.n_ranks)]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.batches()[self.n_skipped :]:
+            yield batch.tolist()
+
+    def __len__(self) -> int:
+        size, n_groups = self.config.batch_size, len(self.source)
+        n_batches = n_groups // size if self.config.drop_last else -(-n_groups // size)
+        whole, rest = divmod(n_batches, self.n_ranks)
+        return whole + (self.rank < rest and not self.config.even_ranks)
+
+
+class GroupLoader(DataLoader[GroupBatch]):
+    """A torch DataLoader of `GroupBatch` that can stop and resume at any batch.
+
+    Each pass over the loader is one epoch; the next pass is the next epoch, in another order.
+    """
+
+    def __init__(self, source: BatchSource, config: LoaderConfig, *, rank: int, n_ranks: int) -> None:
+        self.batch_order = BatchOrder(source, config, rank=rank, n_ranks=n_ranks)
+        self._n_delivered = 0
+        workers = config.num_workers
+        super().__init__(
+            source,  # type: ignore[arg-type]  # a BatchSource has __getitems__, all that torch's fetcher asks for
+            batch_sampler=self.batch_order,
+            num_workers=workers,
+            collate_fn=_already_a_batch,
+            pin_memory=config.pin_memory,
+            prefetch_factor=config.prefetch if workers else None,
+            multiprocessing_context=config.start_method if workers else None,
+            generator=torch.Generator().manual_seed(config.seed),
+        )
+
+    def __iter__(self) -> Iterator[GroupBatch]:  # type: ignore[override]  # torch names its own iterator class
+        """Deliver the rest of the current epoch, then turn to the next one."""
+        self._n_delivered = self.batch_order.n_skipped
+        for batch in super().__iter__():
+            self._n_delivered += 1
+            yield batch
+        self.set_epoch(self.batch_order.epoch + 1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next pass follows."""
+        self.batch_order.set_epoch(epoch)
+        self._n_delivered = self.batch_order.n_skipped
+
+    def state_dict(self) -> dict[str, int | bool]:
+        """Return where the stream stands: after the last batch that was delivered, in any process.
+
+        Prefetched batches that no one has seen yet do not count. Call it between two batches.
+        """
+        finished = self._n_delivered == len(self.batch_order)
+        return {
+            **self._identity(),
+            "epoch": self.batch_order.epoch + finished,
+            "n_delivered": 0 if finished else self._n_delivered,
+        }
+
+    def load_state_dict(self, state: Mapping[str, int | bool]) -> None:
+        """Continue a stream where `state_dict` left it; the number of workers may differ.
+
+        Raises
+        ------
+        CheckpointError
+            If the state belongs to another stream: other seed, batch size, order, groups or ranks.
+        """
+        for name, ours in self._identity().items():
+            if state.get(name) != ours:
+                raise CheckpointError(
+                    f"expected the state of a loader with {name} = {ours}; found {state.get(name)}. "
+                    "Make the loader as it was made when the state was saved."
+                )
+        self.batch_order.set_epoch(int(state["epoch"]))
+        self.batch_order.n_skipped = self._n_delivered = int(state["n_delivered"])
+
+    def _identity(self) -> dict[str, int | bool]:
+        order, config = self.batch_order, self.batch_order.config
+        return {
+            "seed": config.seed,
+            "batch_size": config.batch_size,
+            "shuffle": config.shuffle,
+            "drop_last": config.drop_last,
+            "n_groups": len(order.source),
+            "n_ranks": order.n_ranks,
+        }
+
+
+def make_loader(
+    dataset: BatchSource, config: LoaderConfig, *, rank: int | None = None, n_ranks: int | None = None
+) -> GroupLoader:
+    """Return a loader whose stream of batches depends on (seed, epoch) alone.
+
+    The batches are bit-identical for any number of workers and however they are started. In a distributed run each
+    rank gets its share of the same batches; none is repeated or padded.
+
+    Parameters
+    ----------
+    dataset
+        A `GroupedDataset` or `MixtureDataset`.
+    config
+        Batch size, order, workers.
+    rank, n_ranks
+        This process's place in a distributed run; asked of ``torch.distributed`` if None.
+
+    Raises
+    ------
+    ConfigError
+        If the rank lies outside the run, or an epoch would be empty.
+    """
+    running = distributed.is_available() and distributed.is_initialized()
+    world = n_ranks if n_ranks is not None else (distributed.get_world_size() if running else 1)
+    place = rank if rank is not None else (distributed.get_rank() if running else 0)
+    if not 0 <= place < world:
+        raise ConfigError(f"expected a rank from 0 to {world - 1}; found {place}.")
+    if config.drop_last and len(dataset) < config.batch_size:
+        raise ConfigError(
+            f"expected at least one full batch of {config.batch_size} groups, as drop_last is set; found "
+            f"{len(dataset)} groups. Lower batch_size or set drop_last=False."
+        )
+    return GroupLoader(dataset, config, rank=place, n_ranks=world)
+
+
+def _already_a_batch(batch: object) -> object:
+    return batch

@@ -1,0 +1,26 @@
+"""What an ingest wants to know of where patterns come from."""
+
+from pathlib import Path
+
+from ptychofold.formats.hdf5 import HDF5Array
+from ptychofold.formats.lazy import CompressedMember, MappedArray
+from ptychofold.formats.view import RowView
+from ptychofold.typing import ArraySource
+
+__all__ = ["chunk_rows", "files_of"]
+
+
+def files_of(source: ArraySource) -> set[Path]:
+    """Return the files that patterns are read from; empty if they are in memory or it cannot be told."""
+    if isinstance(source, RowView):
+        return files_of(source.source)
+    if isinstance(source, MappedArray | HDF5Array):
+        return {source.path}
+    if isinstance(source, CompressedMember):
+        return {source.member.path}
+    return set()
+
+
+def chunk_rows(source: ArraySource) -> int:
+    """Return how many patterns the source decodes together; 1 if it decodes each on its own."""
+    return (source.chunk_rows or 1) if isinstance(source, HDF5Array) else 1

@@ -1,0 +1,110 @@
+"""The one door: every field of a scan is checked here, once, and trusted afterwards."""
+
+from dataclasses import replace
+from typing import Literal, TypedDict, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Complex64, Float64, Int64
+
+from ptychofold import validation as check
+from ptychofold.errors import MissingFieldError
+from ptychofold.formats import ScanFields
+from ptychofold.measurement import decide_measurement
+from ptychofold.metadata import Metadata
+from ptychofold.scaling import energy_sums
+from ptychofold.typing import ArraySource, Measurement
+
+__all__ = ["CheckedFields", "RequestedMeasurement", "checked"]
+
+Found = TypeVar("Found")
+RequestedMeasurement = Literal["auto", "amplitude", "intensity"]
+"""What a caller says of the patterns; "auto" leaves it to the file's declaration, then to the numbers."""
+
+N_INSPECTED = 64
+"""Patterns, evenly spread over the scan, that are read when a scan is opened."""
+
+
+class CheckedFields(TypedDict):
+    """The fields of `RawData`, each in its own dtype and in agreement with the others."""
+
+    patterns: ArraySource
+    measurement: Measurement
+    positions: Float64[np.ndarray, "scan 2"]
+    positions_nominal: Float64[np.ndarray, "scan 2"]
+    probe: Complex64[np.ndarray, "mode N N"]
+    object: Complex64[np.ndarray, "H W"] | None
+    patches: Complex64[np.ndarray, "scan N N"] | None
+    scan_index: Int64[np.ndarray, " scan"]
+    bad_pixels: Bool[np.ndarray, "N N"] | None
+    metadata: Metadata
+
+
+def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedFields:
+    """Check what a reader found.
+
+    A few patterns are read: they must be finite and not negative, and they tell amplitude from intensity where
+    nothing declares it. The others are looked at when their energy is first summed.
+
+    Raises
+    ------
+    DataError
+        If a field is missing or wrong, fields disagree, or the measurement cannot be told.
+    """
+    path = found.path
+    patterns = _required(found.patterns, "patterns", found)
+    check.check_patterns_shape(patterns.shape, patterns.dtype, path=path)
+    n_scan, N = patterns.shape[:2]
+    positions = check.check_positions(_required(found.positions, "positions", found), n_scan=n_scan, path=path)
+    nominal, index = found.positions_nominal, found.scan_index
+    if nominal is not None:
+        nominal = check.check_positions(nominal, n_scan=n_scan, field="positions_nominal", path=path)
+    if index is not None:
+        index = check.check_integers(index, n_scan=n_scan, field="scan_index", path=path)
+    probe = check.check_probe(_required(found.probe, "probe", found), N=N, path=path)
+    decided, reason = _inspect(patterns, found, requested=measurement)
+    return CheckedFields(
+        patterns=patterns,
+        measurement=decided,
+        positions=positions,
+        positions_nominal=positions if nominal is None else nominal,
+        probe=probe,
+        object=None if found.object is None else check.check_object(found.object, path=path),
+        patches=None if found.patches is None else check.check_patches(found.patches, n_scan=n_scan, N=N, path=path),
+        scan_index=np.zeros(n_scan, np.int64) if index is None else index,
+        bad_pixels=None if found.bad_pixels is None else check.check_mask(found.bad_pixels, N=N, path=path),
+        metadata=replace(
+            check.check_units(found.metadata, path=path),
+            source=None if path is None else str(path),
+            format=found.format,
+            measurement_reason=reason,
+        ),
+    )
+
+
+def _required(value: Found | None, name: str, found: ScanFields) -> Found:
+    if value is None:
+        names = ", ".join(found.names) or "nothing else"
+        raise MissingFieldError(
+            f"expected {name} in the scan; the {found.format} file has none. It holds: {names}.",
+            path=found.path,
+            field=name,
+        )
+    return value
+
+
+def _inspect(patterns: ArraySource, found: ScanFields, *, requested: RequestedMeasurement) -> tuple[Measurement, str]:
+    """Read some patterns; refuse wrong numbers and say whether they are amplitude or intensity, and why."""
+    path = found.path
+    rows = np.unique(np.linspace(0, patterns.shape[0] - 1, N_INSPECTED).astype(np.int64))
+    sample = patterns.read(rows)
+    check.check_not_negative(sample, path=path)
+    if not sample.any():
+        check.check_not_dark(energy_sums(patterns, measurement="intensity", path=path), path=path)
+    return decide_measurement(
+        sample,
+        requested=requested,
+        declared=found.measurement,
+        declared_reason=found.measurement_reason,
+        expected=found.measurement_expected,
+        path=path,
+    )

@@ -1,0 +1,99 @@
+"""What a file format is, and the border that errors of other libraries do not cross."""
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptychofold.errors import FormatError, PtychoError
+from ptychofold.formats.fields import ScanFields
+
+__all__ = ["HDF5_MAGIC", "ZIP_MAGICS", "Format", "check_file", "foreign_errors_refused", "read_start"]
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+
+_FOREIGN_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One file format: how it is recognised, read and written."""
+
+    name: str
+    """Name for people, such as ``"PtychoPINN NPZ"``."""
+    description: str
+    """What the format holds, one line."""
+    suffixes: tuple[str, ...]
+    """Usual file name endings; used to choose a format for writing, never to recognise a file."""
+    sniff: Callable[[Path], str | None]
+    """``sniff(path)``: why the content is of this format, or None."""
+    read: Callable[..., ScanFields]
+    """``read(path, *, lazy)``: what the file says."""
+    write: Callable[[ScanFields, Path], tuple[str, ...]] | None = None
+    """``write(fields, path)``: names of the fields that the format cannot hold; None if it is read only."""
+
+
+@contextmanager
+def foreign_errors_refused(
+    path: Path, *, doing: str, cure: str = "Copy the file again from its source."
+) -> Iterator[None]:
+    """Turn an error of zipfile, zlib, NumPy, h5py or the system into a FormatError that names the file.
+
+    Parameters
+    ----------
+    path
+        The file being read.
+    doing
+        What failed, such as ``"reading the zip directory"``.
+    cure
+        What to do about it.
+
+    Examples
+    --------
+    >>> with foreign_errors_refused(Path("a.npz"), doing="reading the header"):
+    ...     raise ValueError("bad magic")
+    Traceback (most recent call last):
+        ...
+    ptychofold.errors.FormatError: a.npz: reading the header failed: bad magic. Copy the file again from its source.
+    """
+    try:
+        yield
+    except PtychoError:
+        raise
+    except _FOREIGN_ERRORS as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise FormatError(f"{doing} failed: {why[:200].rstrip('.')}. {cure}", path=path) from error
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is not a readable file with content."""
+    if path.is_dir():
+        raise FormatError("expected a file; found a directory. Name one scan file in it.", path=path)
+    if not path.exists():
+        raise FormatError("expected a file; found nothing under this name. Check the path.", path=path)
+    if path.is_file() and path.stat().st_size == 0:
+        raise FormatError("expected a scan; found an empty file. Copy the file again from its source.", path=path)
+    read_start(path)
+
+
+def read_start(path: Path, count: int = 512) -> bytes:
+    """Return the first bytes of a file."""
+    with foreign_errors_refused(path, doing="opening the file"), path.open("rb") as file:
+        return file.read(count)

@@ -1,0 +1,96 @@
+"""What the three HDF5 formats of Ptychodus share.
+
+Ptychodus counts object pixels with the object's centre at ``(n - 1) / 2`` and lays the centre of the probe array, at
+``(N - 1) / 2``, on the position. Here the pixel ``N // 2`` of a patch lies on its position, so that a position grows by
+``N // 2 - (N - 1) / 2``: half a pixel where N is even, nothing where it is odd.
+"""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Shaped
+
+from ptychofold.conventions import yx_from_columns
+from ptychofold.errors import DtypeError, MissingFieldError, ShapeError
+from ptychofold.formats.hdf5 import is_hdf5, open_array, open_file, read_all
+from ptychofold.formats.lazy import ArrayInMemory
+from ptychofold.typing import ArraySource
+
+__all__ = [
+    "COUNTS_REASON",
+    "HC_EV_M",
+    "centre_shift",
+    "columns",
+    "dataset",
+    "has_datasets",
+    "patterns_of",
+    "scalar",
+    "wavelength_from_energy",
+]
+
+HC_EV_M = 6.62607015e-34 * 299792458.0 / 1.602176634e-19
+"""Planck's constant times the speed of light, in eV m (exact SI values)."""
+COUNTS_REASON = "Ptychodus keeps detector counts"
+
+
+def wavelength_from_energy(energy_ev: float | None) -> float | None:
+    """Return λ = h c / E in metres; None for an energy that is absent or zero, which Ptychodus writes for unknown."""
+    return HC_EV_M / energy_ev if energy_ev else None
+
+
+def centre_shift(size: tuple[int, int]) -> Shaped[np.ndarray, " 2"]:
+    """Return what a Ptychodus pixel position (y, x) grows by for a probe of this size."""
+    sides = np.asarray(size, np.float64)
+    return sides // 2 - (sides - 1) / 2
+
+
+def dataset(file: h5py.File, *names: str, field: str) -> h5py.Dataset:
+    """Return the first data set under one of these names."""
+    for name in names:
+        found = file.get(name)
+        if isinstance(found, h5py.Dataset):
+            return found
+    raise MissingFieldError(
+        f"expected {' or '.join(names)}; the file holds {', '.join(file) or 'nothing'}. It is not complete.",
+        path=file.filename,
+        field=field,
+    )
+
+
+def scalar(file: h5py.File, name: str) -> float | None:
+    """Return a number stored as a data set of one element; None if it is absent."""
+    found = file.get(name)
+    return float(found[()]) if isinstance(found, h5py.Dataset) and found.size == 1 else None
+
+
+def has_datasets(path: Path, *names: str) -> bool:
+    """Whether the file is HDF5 and holds data sets under all these names."""
+    if not is_hdf5(path):
+        return False
+    with open_file(path) as file:
+        return all(isinstance(file.get(name), h5py.Dataset) for name in names)
+
+
+def columns(x: Shaped[np.ndarray, "..."], y: Shaped[np.ndarray, "..."], *, path: Path) -> Shaped[np.ndarray, "scan 2"]:
+    """Stack the coordinate arrays of a file into ``(y, x)``."""
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ShapeError(
+            f"expected x and y positions of shape (scan,); found {x.shape} and {y.shape}.", path=path, field="positions"
+        )
+    if x.dtype.kind not in "uif" or y.dtype.kind not in "uif":
+        raise DtypeError(
+            f"expected real numbers as positions; found {x.dtype} and {y.dtype}.", path=path, field="positions"
+        )
+    return yx_from_columns(x=x, y=y)
+
+
+def patterns_of(found: h5py.Dataset, *, lazy: bool) -> ArraySource:
+    """Open or load a stack of patterns."""
+    if found.ndim != 3:
+        raise ShapeError(
+            f"expected {found.name} of shape (scan, N, N); found {found.shape}.",
+            path=found.file.filename,
+            field="patterns",
+        )
+    return open_array(found) if lazy else ArrayInMemory(read_all(found))

@@ -1,0 +1,228 @@
+"""The HDF5 product of Ptychodus: probe, object and positions in metres; the patterns lie in another file.
+
+A position p in metres lies at pixel ``(p - centre) / pixel + (n - 1) / 2`` of an object of n pixels, and the centre of
+the probe array, pixel ``(N - 1) / 2``, lies on it. With the pixel ``N // 2`` of a patch on its position this is::
+
+    position = (p - centre) / pixel + (n - N) / 2 + N // 2
+
+which also holds for versions that put both centres at ``n / 2`` and ``N / 2``.
+"""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Complex, Float64, Shaped
+
+from ptychofold.atomic import replacing
+from ptychofold.conventions import metres_from_pixels, pixels_from_metres
+from ptychofold.errors import MissingFieldError, ShapeError
+from ptychofold.formats.base import Format, foreign_errors_refused
+from ptychofold.formats.fields import ScanFields
+from ptychofold.formats.hdf5 import open_file, read_all
+from ptychofold.formats.ptychodus import HC_EV_M, columns, dataset, has_datasets, wavelength_from_energy
+from ptychofold.metadata import Metadata
+
+__all__ = ["FORMAT"]
+
+NAME = "Ptychodus product"
+
+ENERGY_NAMES = ("photon_energy_eV", "probe_energy_eV")
+"""The attribute's name now and before it was renamed."""
+NUMBERS = (
+    "detector_object_distance_m",
+    "focus_object_distance_m",
+    "exposure_time_s",
+    "mass_attenuation_m2_per_kg",
+    "tomography_angle_deg",
+    "tilt_angle_deg",
+)
+"""Attributes that are kept as they are; 0 where nothing is known."""
+
+
+def sniff(path: Path) -> str | None:
+    """Recognise a product by its positions in metres."""
+    names = ("probe_position_x_m", "probe_position_y_m", "probe")
+    return f"an HDF5 file with {', '.join(names)}" if has_datasets(path, *names) else None
+
+
+def read(path: Path, *, lazy: bool) -> ScanFields:
+    """Read a product; it has no patterns.
+
+    Only the first of several position-dependent probes is read, and several object layers are multiplied into one
+    transmission; ``metadata.extra`` says how many there were.
+    """
+    with open_file(path) as file:
+        probe = read_all(dataset(file, "probe", field="probe"))
+        x = read_all(dataset(file, "probe_position_x_m", field="positions"))
+        y = read_all(dataset(file, "probe_position_y_m", field="positions"))
+        numbers = file.get("probe_position_indexes")
+        layers = dataset(file, "object", field="object")
+        n_probes, n_layers = (len(probe) if probe.ndim == 4 else 1), (len(layers) if layers.ndim == 3 else 1)
+        probe = probe[0] if probe.ndim == 4 else probe
+        if probe.ndim not in (2, 3) or layers.ndim not in (2, 3):
+            raise ShapeError(
+                f"expected a probe of 2 to 4 axes and an object of 2 or 3; found {probe.shape} and {layers.shape}.",
+                path=path,
+                field="probe",
+            )
+        pixel_size_m = _pixel_size(layers)
+        centre = np.array([_number(layers, "center_y_m") or 0.0, _number(layers, "center_x_m") or 0.0])
+        shift = _origin_shift(layers.shape[-2:], probe.shape[-2:])
+        transmission = read_all(layers)
+        return ScanFields(
+            path=path,
+            format=NAME,
+            positions=pixels_from_metres(columns(x, y, path=path) - centre, pixel_size_m=pixel_size_m) + shift,
+            probe=probe,
+            object=None if not layers.size else transmission.prod(axis=0) if layers.ndim == 3 else transmission,
+            point_numbers=read_all(numbers) if isinstance(numbers, h5py.Dataset) else None,
+            metadata=_metadata(file, pixel_size_m=pixel_size_m, n_probes=n_probes, n_layers=n_layers),
+            names=tuple(file),
+        )
+
+
+def _origin_shift(object_shape: tuple[int, int], probe_shape: tuple[int, int]) -> Float64[np.ndarray, " 2"]:
+    """Return the pixel (y, x) of a probe centre that lies on the object's centre."""
+    n, N = np.asarray(object_shape, np.float64), np.asarray(probe_shape, np.float64)
+    return (n - N) / 2 + N // 2
+
+
+def _number(item: h5py.Dataset | h5py.File, *names: str) -> float | None:
+    """Return the first attribute under one of these names as a number."""
+    for name in names:
+        if name in item.attrs:
+            return float(item.attrs[name])
+    return None
+
+
+def _pixel_size(layers: h5py.Dataset) -> tuple[float, float]:
+    height, width = _number(layers, "pixel_height_m"), _number(layers, "pixel_width_m")
+    if not height or not width:
+        raise MissingFieldError(
+            "expected the attributes pixel_height_m and pixel_width_m of object, not zero; without them positions in "
+            f"metres cannot be placed. Found {', '.join(layers.attrs) or 'no attributes'}.",
+            path=layers.file.filename,
+            field="pixel_size_m",
+        )
+    return height, width
+
+
+def _metadata(file: h5py.File, *, pixel_size_m: tuple[float, float], n_probes: int, n_layers: int) -> Metadata:
+    """Collect the attributes, old names included; numbers that are zero are unknown."""
+    extra: dict[str, object] = {name: value for name in NUMBERS if (value := _number(file, name))}
+    for name in ("name", "comments"):
+        text = file.attrs.get(name, "")
+        if text := text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text):
+            extra[name] = text
+    if "far_field" in file.attrs:
+        extra["far_field"] = bool(file.attrs["far_field"])
+    if n_probes > 1:
+        extra["n_position_dependent_probes"] = n_probes
+    if n_layers > 1:
+        extra["n_object_layers"] = n_layers
+    rate, time = _number(file, "probe_photons_per_s"), _number(file, "exposure_time_s")
+    return Metadata(
+        wavelength_m=wavelength_from_energy(_number(file, *ENERGY_NAMES)),
+        pixel_size_m=pixel_size_m,
+        n_photons=_number(file, "probe_photon_count") or ((rate or 0.0) * (time or 0.0)) or None,
+        extra=extra,
+    )
+
+
+def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
+    """Write a product that Ptychodus 1.7 loads; unknown numbers become 0, as Ptychodus writes them.
+
+    Returns
+    -------
+    names
+        Fields of the scan that a product cannot hold.
+
+    Raises
+    ------
+    MissingFieldError
+        If the scan has no positions, probe or pixel size.
+    """
+    positions, probe, pixel_size_m = fields.positions, fields.probe, fields.metadata.pixel_size_m
+    if positions is None or probe is None or pixel_size_m is None:
+        missing = "positions" if positions is None else "probe" if probe is None else "pixel_size_m"
+        raise MissingFieldError(
+            f"expected {missing} in the scan to write; found None. A product holds positions in metres and needs it.",
+            path=path,
+            field=missing,
+        )
+    layers = np.zeros((1, 0, 0), np.complex64) if fields.object is None else fields.object[None]
+    metres = metres_from_pixels(
+        positions - _origin_shift(layers.shape[-2:], probe.shape[-2:]), pixel_size_m=pixel_size_m
+    )
+    cure = "Check the folder and the space left on the disk."
+    with (
+        foreign_errors_refused(path, doing="writing the product", cure=cure),
+        replacing(path) as partial,
+        h5py.File(partial, "x") as file,
+    ):
+        _write_attributes(file, fields)
+        _write_arrays(file, metres_yx=metres, probe=probe, layers=layers, numbers=fields.point_numbers)
+        for name, value in zip(("pixel_height_m", "pixel_width_m"), pixel_size_m, strict=True):
+            file["object"].attrs[name] = value
+            file["probe"].attrs[name] = value
+    return _not_held(fields)
+
+
+def _write_attributes(file: h5py.File, fields: ScanFields) -> None:
+    known, extra = fields.metadata, fields.metadata.extra
+    file.attrs["name"] = str(extra.get("name", path_stem(fields)))
+    file.attrs["comments"] = str(extra.get("comments", ""))
+    for name in NUMBERS:
+        value = extra.get(name, 0.0)
+        file.attrs[name] = float(value) if isinstance(value, int | float) else 0.0
+    if "far_field" in extra:
+        file.attrs["far_field"] = bool(extra["far_field"])
+    file.attrs["photon_energy_eV"] = HC_EV_M / known.wavelength_m if known.wavelength_m else 0.0
+    file.attrs["probe_photon_count"] = known.n_photons or 0.0
+
+
+def path_stem(fields: ScanFields) -> str:
+    """Return the name of the file that the scan came from."""
+    return "Unnamed" if fields.path is None else fields.path.stem
+
+
+def _write_arrays(
+    file: h5py.File,
+    *,
+    metres_yx: Float64[np.ndarray, "scan 2"],
+    probe: Complex[np.ndarray, "... N N"],
+    layers: Complex[np.ndarray, "layer H W"],
+    numbers: Shaped[np.ndarray, " scan"] | None,
+) -> None:
+    file["probe_position_indexes"] = np.arange(len(metres_yx)) if numbers is None else numbers
+    file["probe_position_x_m"] = metres_yx[:, 1]
+    file["probe_position_y_m"] = metres_yx[:, 0]
+    file["probe"] = probe[(None,) * (4 - probe.ndim)]
+    file["object"] = layers
+    file["object"].attrs.update(center_x_m=0.0, center_y_m=0.0)
+    file["object_layer_spacing_m"] = np.empty(0)
+    file["loss_epochs"] = np.empty(0, np.int64)
+    file["loss_values"] = np.empty(0)
+
+
+def _not_held(fields: ScanFields) -> tuple[str, ...]:
+    names = [name for name in ("patterns", "patches", "bad_pixels", "measurement") if getattr(fields, name) is not None]
+    nominal, index = fields.positions_nominal, fields.scan_index
+    if nominal is not None and not np.array_equal(nominal, np.asarray(fields.positions)):
+        names.append("positions_nominal")
+    if index is not None and np.any(index):
+        names.append("scan_index")
+    if fields.metadata.history:
+        names.append("history")
+    return tuple(names)
+
+
+FORMAT = Format(
+    name=NAME,
+    description="probe, object and positions in HDF5, without the patterns",
+    suffixes=(".h5", ".hdf5"),
+    sniff=sniff,
+    read=read,
+    write=write,
+)

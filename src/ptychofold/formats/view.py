@@ -1,0 +1,46 @@
+"""A choice of rows of another array source, without a copy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from ptychofold.typing import ArraySource
+
+__all__ = ["RowView"]
+
+
+@dataclass(frozen=True, eq=False)
+class RowView:
+    """Some rows of a source, in any order; reads go to the source that holds them."""
+
+    source: ArraySource
+    """The whole array."""
+    rows: Int64[np.ndarray, " n"]
+    """Rows of the source that this view shows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the view, rows first."""
+        return (len(self.rows), *self.source.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Data type as stored."""
+        return self.source.dtype
+
+    @property
+    def access(self) -> str:
+        """How rows are reached, for people."""
+        return f"{len(self.rows)} rows of {self.source.access}"
+
+    @property
+    def random_access(self) -> bool:
+        """Whether the source reads a few rows at their own cost."""
+        return self.source.random_access
+
+    def read(
+        self, rows: Int64[np.ndarray, " n"] | slice, out: Shaped[np.ndarray, "n ..."] | None = None
+    ) -> Shaped[np.ndarray, "n ..."]:
+        """Return rows of the view in the stored dtype; see `ArraySource.read`."""
+        return self.source.read(self.rows[rows], out)

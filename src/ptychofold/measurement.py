@@ -1,0 +1,236 @@
+"""Decide whether patterns hold amplitude or intensity: by declaration first, then by evidence, never by a guess.
+
+Photon counts are whole numbers. So intensities that were only scaled are multiples of one unit, and amplitudes that
+were only scaled have squares that are. Two further facts can contradict, but not prove, that patterns are amplitudes:
+the Fourier transform of a far-field intensity is the autocorrelation of the exit wave and vanishes beyond twice its
+extent, which that of its square root does not; and fully developed speckle has contrast² 1 in intensity and
+4/π − 1 = 0.27 in amplitude (Goodman, Speckle Phenomena in Optics, 2nd ed., chapter 3).
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from ptychofold.errors import DomainError
+from ptychofold.typing import Measurement
+
+__all__ = ["decide_measurement"]
+
+logger = logging.getLogger(__name__)
+
+_MIN_VALUES = 50
+"""Positive values below which numbers prove nothing."""
+_MATCHING = 0.98
+"""Share of values that must be multiples of the unit; the rest may be repaired pixels."""
+_SHARPNESS = 0.1
+"""Largest distance from a multiple, in units; a random value comes so near with probability 0.2."""
+_DISPERSION_LIMIT = 0.5
+"""Variance over mean below which whole numbers are not counts."""
+_CONTRAST_LIMIT = 0.6
+"""Contrast² of the brightest quarter above which patterns are not amplitudes; speckle amplitudes have 0.27."""
+_BAND_LIMIT = 0.05
+"""Ratio of energies at the largest lags, patterns to their squares, below which patterns are not amplitudes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Lattice:
+    """Values that are multiples of one unit."""
+
+    unit: float
+    multiples: Float64[np.ndarray, " value"]
+
+    def __str__(self) -> str:
+        return "whole numbers" if self.unit == 1 else f"whole multiples of {self.unit:.4g}"
+
+
+def decide_measurement(
+    sample: Shaped[np.ndarray, "n H W"],
+    *,
+    requested: Literal["auto", "amplitude", "intensity"] = "auto",
+    declared: Measurement | None = None,
+    declared_reason: str | None = None,
+    expected: Literal["amplitude"] | None = None,
+    path: Path | None = None,
+) -> tuple[Measurement, str]:
+    """Return what the patterns are and why.
+
+    Parameters
+    ----------
+    sample
+        Some patterns, spread over the scan; finite and not negative.
+    requested
+        What the caller says; "auto" asks for a decision.
+    declared
+        What the file or its known exporter declares.
+    declared_reason
+        Why the declaration is known.
+    expected
+        What the format's convention says (only amplitudes are a convention anywhere); used, with a logged warning, if
+        the numbers neither tell nor contradict it.
+    path
+        The file, for the message.
+
+    Returns
+    -------
+    measurement, reason
+        The decision and one phrase for people.
+
+    Raises
+    ------
+    DomainError
+        If neither declaration nor numbers tell; the message names the two ways to say it.
+
+    Examples
+    --------
+    >>> decide_measurement(np.ones((2, 8, 8), np.uint16))
+    ('intensity', 'uint16 whole numbers are taken as counts')
+    """
+    if requested != "auto":
+        return requested, "requested by the caller"
+    if declared is not None:
+        return declared, declared_reason or "declared by the file"
+    if sample.dtype.kind in "bui":
+        return "intensity", f"{sample.dtype} whole numbers are taken as counts"
+    values = sample.astype(np.float64)
+    decided, doubt = _decide_by_units(values, precision=_precision(sample))
+    if decided is not None:
+        return decided, doubt
+    if not doubt and expected is not None:
+        doubt = _contradiction(values)
+        if not doubt:
+            logger.warning(
+                "%s: nothing in the numbers tells amplitude from intensity; taken as %s by the format's convention",
+                path or "patterns",
+                expected,
+            )
+            return expected, f"{expected} by the format's convention; the numbers neither confirm nor contradict it"
+    found = doubt or f"{sample.dtype} values that are no whole multiples of one count, nor are their squares"
+    raise DomainError(
+        f'cannot tell whether the patterns are amplitude or intensity; found {found}. Say measurement="amplitude" or '
+        'measurement="intensity" (command line: --measurement amplitude or --measurement intensity).',
+        path=path,
+        field="patterns",
+    )
+
+
+def _precision(sample: Shaped[np.ndarray, "n H W"]) -> float:
+    """Return the relative rounding error of the numbers, whatever wider type they were saved in."""
+    for narrow in (np.float16, np.float32):
+        with np.errstate(over="ignore", under="ignore"):
+            if np.array_equal(sample.astype(narrow), sample):
+                return float(np.finfo(narrow).eps)
+    return 1e-12
+
+
+def _decide_by_units(values: Float64[np.ndarray, "n H W"], *, precision: float) -> tuple[Measurement | None, str]:
+    """Return what whole multiples say and why; None with a doubt, or with an empty phrase if there are no multiples."""
+    light = np.sort(values[values > 0])
+    if len(light) < _MIN_VALUES:
+        return None, f"only {len(light)} pixels with light"
+    if light[0] == light[-1]:
+        return None, "only one value besides zero, which may be its own square root"
+    if (counts := _lattice(light, precision=precision)) is not None:
+        doubt = _doubt_of_counts(counts, values)
+        return (None, f"{counts} {doubt}") if doubt else ("intensity", f"the values are {counts}, as counts are")
+    squares = _lattice(np.square(light), precision=2 * precision)
+    if squares is not None and _has_no_square_root(squares.multiples):
+        return "amplitude", f"the squares of the values are {squares}, as counts are"
+    return None, ""
+
+
+def _doubt_of_counts(found: _Lattice, values: Float64[np.ndarray, "n H W"]) -> str:
+    """Say why whole multiples may not be counts after all; empty if they are."""
+    if not _has_no_square_root(found.multiples):
+        return "that are all squares"
+    dispersion = _dispersion(values / found.unit)
+    return f"with {dispersion:.2f} of the variance of counts" if dispersion < _DISPERSION_LIMIT else ""
+
+
+def _has_no_square_root(multiples: Float64[np.ndarray, " value"]) -> bool:
+    """Whether enough of the whole numbers are not squares, as the whole roots of counts would be."""
+    roots = np.round(np.sqrt(multiples))
+    return int((roots * roots != np.round(multiples)).sum()) >= max(5, len(multiples) // 1000)
+
+
+def _dispersion(counts: Float64[np.ndarray, "n H W"]) -> float:
+    """Return variance over mean; Poisson noise alone gives 1, what changes over the scan adds to it."""
+    return float(counts.var(axis=0, ddof=1).mean() / counts.mean()) if len(counts) >= 4 else np.inf
+
+
+def _lattice(light: Float64[np.ndarray, " value"], *, precision: float) -> _Lattice | None:
+    """Find the unit that all values are multiples of, if there is one; ``light`` is sorted and positive."""
+    for unit in (1.0, *_unit_candidates(light, precision=precision)):
+        refined = unit if unit == 1.0 else _refined(light, unit, precision=precision)
+        resolvable = light[light <= refined * _SHARPNESS / precision / 2]
+        if len(resolvable) < max(_MIN_VALUES, len(light) // 50):
+            continue
+        multiples = resolvable / refined
+        near = np.abs(multiples - np.round(multiples)) < _SHARPNESS
+        if near.mean() >= _MATCHING and multiples.max() > 1.5:
+            return _Lattice(unit=refined, multiples=np.round(multiples[near]))
+    return None
+
+
+def _unit_candidates(light: Float64[np.ndarray, " value"], *, precision: float) -> list[float]:
+    """Return possible units: the smallest value, and small gaps between the dimmest distinct values."""
+    dim = light[: max(_MIN_VALUES, len(light) // 2)]
+    gaps = np.diff(dim)
+    gaps = gaps[gaps > 8 * precision * dim[1:]]
+    if not len(gaps):
+        return [float(light[0])]
+    small = float(np.quantile(gaps, 0.05))
+    typical = gaps[gaps < 1.5 * small]
+    unit = float(np.median(typical)) if len(typical) else small
+    return [float(light[0]), unit, unit / 2, float(light[0]) / 2, float(light[0]) / 3]
+
+
+def _refined(light: Float64[np.ndarray, " value"], unit: float, *, precision: float) -> float:
+    """Improve a unit by least squares over ever larger multiples."""
+    limit = 16.0
+    while limit * unit <= 2 * light[-1] and limit < _SHARPNESS / precision:
+        part = light[light <= limit * unit]
+        limit *= 2
+        if len(part) < _MIN_VALUES // 2:
+            continue
+        multiples = np.round(part / unit)
+        good = (np.abs(part / unit - multiples) < 2 * _SHARPNESS) & (multiples > 0)
+        if good.sum() < _MIN_VALUES // 4:
+            break
+        unit = float((part[good] * multiples[good]).sum() / np.square(multiples[good]).sum())
+    return unit
+
+
+def _contradiction(values: Float64[np.ndarray, "n H W"]) -> str:
+    """Say what in the numbers contradicts that they are amplitudes; empty if nothing does."""
+    if len(values) >= 4 and (contrast := _bright_contrast(values)) > _CONTRAST_LIMIT:
+        return f"bright pixels with a contrast² of {contrast:.2f} over the scan, which is that of intensity"
+    if _band_ratio(values) < _BAND_LIMIT:
+        return "patterns that are limited in bandwidth, as intensity is and amplitude is not"
+    return ""
+
+
+def _bright_contrast(values: Float64[np.ndarray, "n H W"]) -> float:
+    mean = values.mean(axis=0).ravel()
+    bright = np.argsort(mean)[-max(1, len(mean) // 4) :]
+    bright = bright[mean[bright] > 0]
+    variance = values.var(axis=0).ravel()
+    return float(np.median(variance[bright] / np.square(mean[bright]))) if len(bright) else 0.0
+
+
+def _band_ratio(values: Float64[np.ndarray, "n H W"]) -> float:
+    """Return the share of energy at the largest lags, divided by that of the squared patterns."""
+    height, width = values.shape[1:]
+    row, column = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)
+    far = np.maximum(np.abs(row), np.abs(column)) > 0.44
+    squares = np.square(values)
+
+    def share(patterns: Float64[np.ndarray, "n H W"]) -> float:
+        energy = np.square(np.abs(np.fft.fft2(patterns))).mean(axis=0)
+        return float(energy[far].sum() / energy.sum())
+
+    at_far, squared_at_far = share(values), share(squares)
+    return at_far / squared_at_far if squared_at_far > 0 else np.inf

@@ -1,0 +1,144 @@
+"""Scans that were never measured: the forward model, then the noise of counting."""
+
+import logging
+
+import numpy as np
+import torch
+from jaxtyping import Complex64, Float64, Num, Shaped
+
+from ptychofold.errors import DomainError, ShapeError
+from ptychofold.metadata import Metadata
+from ptychofold.physics.forward import ForwardModel
+from ptychofold.physics.geometry import Geometry
+from ptychofold.physics.noise import poisson_counts
+from ptychofold.raw_data import RawData
+from ptychofold.typing import Measurement
+
+__all__ = ["simulate"]
+
+logger = logging.getLogger(__name__)
+
+CHUNK_PIXELS = 1 << 20
+"""Pixels of patterns and modes that are simulated in one step."""
+
+
+def simulate(
+    canvas: Complex64[np.ndarray, "H W"],
+    probe: Complex64[np.ndarray, "mode N N"],
+    positions: Float64[np.ndarray, "scan 2"],
+    *,
+    seed: int,
+    n_photons: float | None = None,
+    geometry: Geometry | None = None,
+    measurement: Measurement = "intensity",
+    dtype: np.dtype | type | None = None,
+    positions_nominal: Float64[np.ndarray, "scan 2"] | None = None,
+) -> RawData:
+    """Simulate a scan.
+
+    Parameters
+    ----------
+    canvas
+        (H, W), the object's complex transmission.
+    probe
+        (mode, N, N), the illumination.
+    positions
+        (scan, 2), (y, x) of the probe's centre in object pixels; every patch must lie on the object.
+    seed
+        Seed of the counting noise; the same scan results on every machine and whatever the memory.
+    n_photons
+        Dose: photons that the probe brings to each pattern. The probe is scaled to ``Σ |P|² = n_photons`` and counts
+        are drawn from Poisson distributions. None keeps the probe's scale and leaves the patterns without noise.
+    geometry
+        How the exit wave reaches the detector, and the units; far field if None.
+    measurement
+        Store counts ("intensity") or their square root ("amplitude").
+    dtype
+        Dtype of the stored patterns. If None: uint16 or, where counts need it, uint32 for noisy intensities, float32
+        for everything else.
+    positions_nominal
+        (scan, 2), commanded positions that differ from where the probe really was; the positions if None.
+
+    Returns
+    -------
+    scan
+        With the object and the probe (scaled to the dose) as ground truth: its amplitude is that of the forward model.
+
+    Raises
+    ------
+    DomainError
+        If a patch reaches beyond the object, the dose is not positive, the probe is dark, or counts do not fit into
+        ``dtype``.
+    """
+    N = probe.shape[-1]
+    _check_on_canvas(positions, canvas.shape, N)
+    geometry = Geometry() if geometry is None else geometry
+    probe = probe if n_photons is None else _with_power(probe, n_photons)
+    model = ForwardModel(torch.from_numpy(probe), propagator=geometry.propagator())
+    rng = None if n_photons is None else torch.Generator().manual_seed(seed)
+    patterns = np.empty((len(positions), N, N), np.float32)
+    step = max(1, CHUNK_PIXELS // probe.size)
+    with torch.no_grad():
+        for start in range(0, len(positions), step):
+            part = slice(start, start + step)
+            amplitude = model.from_object(torch.from_numpy(canvas), torch.from_numpy(positions[part]))
+            intensity = amplitude.square() if rng is None else poisson_counts(amplitude.square(), rng=rng)
+            patterns[part] = (intensity if measurement == "intensity" else intensity.sqrt()).numpy()
+    logger.info("simulated %d patterns of %d pixels, %s photons each", len(positions), N, n_photons)
+    return RawData.from_arrays(
+        patterns=_stored(patterns, noisy=rng is not None and measurement == "intensity", dtype=dtype),
+        positions=positions,
+        positions_nominal=positions_nominal,
+        probe=probe,
+        object=canvas,
+        measurement=measurement,
+        metadata=Metadata(
+            wavelength_m=geometry.wavelength_m,
+            pixel_size_m=geometry.pixel_size_m,
+            n_photons=n_photons,
+            extra={"simulation": {"seed": seed, "geometry": geometry.model_dump(mode="json")}},
+        ),
+    )
+
+
+def _with_power(probe: Complex64[np.ndarray, "mode N N"], n_photons: float) -> Complex64[np.ndarray, "mode N N"]:
+    if not n_photons > 0:
+        raise DomainError(f"expected a positive n_photons; found {n_photons}. None simulates without noise.")
+    power = float(np.linalg.norm(probe) ** 2)
+    if not power > 0:
+        raise DomainError("expected a probe with light in it; found zeros everywhere.", field="probe")
+    return np.asarray(probe * np.sqrt(n_photons / power), np.complex64)
+
+
+def _check_on_canvas(positions: Float64[np.ndarray, "scan 2"], shape: tuple[int, ...], N: int) -> None:
+    if not len(positions):
+        raise ShapeError("expected at least one scan position; found none.", field="positions")
+    low = np.full(2, N // 2)
+    high = np.asarray(shape) - N + N // 2
+    outside = np.logical_or(positions < low, positions > high).any(axis=1)
+    if outside.any():
+        first = int(np.argmax(outside))
+        raise DomainError(
+            f"expected positions from {low.tolist()} to {high.tolist()}, where patches of {N} pixels lie on the "
+            f"object of {tuple(shape)}; found {positions[first].tolist()} at row {first} and {int(outside.sum()) - 1} "
+            "more. Enlarge the object or move the scan.",
+            field="positions",
+        )
+
+
+def _stored(
+    patterns: Num[np.ndarray, "scan N N"], *, noisy: bool, dtype: np.dtype | type | None
+) -> Shaped[np.ndarray, "scan N N"]:
+    largest = float(patterns.max())
+    if dtype is None:
+        if not noisy:
+            return patterns
+        dtype = np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32
+    target = np.dtype(dtype)
+    if target.kind in "ui" and not (noisy and largest <= np.iinfo(target).max):
+        raise DomainError(
+            f"expected patterns that fit into {target} without loss; found values up to {largest:.6g}"
+            f"{'' if noisy else ' that are not whole'}. Choose a wider integer or float32.",
+            field="patterns",
+        )
+    return patterns.astype(target)

@@ -1,0 +1,216 @@
+"""Factors that bring measured patterns to the scale that networks and losses expect, and the sums they come from.
+
+Every factor is a pure function of a mean over patterns; `energy_sums` and `squared_count_sums` make those sums from a
+source that may be larger than memory. Sums are float64 (exact for integers below 2⁵³), whatever the stored dtype.
+
+A is an amplitude, I = A² an intensity in counts, N the side of a pattern; ⟨·⟩ is the mean over patterns and Σ the sum
+over the pixels of one pattern.
+"""
+
+from collections.abc import Callable, Iterator
+from math import isfinite, sqrt
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, Int64, Real
+
+from ptychofold.errors import DomainError
+from ptychofold.typing import ArraySource, Measurement
+
+__all__ = [
+    "energy_sums",
+    "mean_measured_intensity",
+    "photon_scale",
+    "physics_scale",
+    "rms_input_scale",
+    "rms_input_scale_counts",
+    "squared_count_sums",
+    "torch_rms_scale",
+]
+
+CHUNK_BYTES = 8 << 20
+"""Stored bytes that are read and summed in one step."""
+
+
+def rms_input_scale(mean_energy: float, N: int) -> float:
+    """Return √((N/2)² / ⟨Σ A²⟩), which gives amplitudes the mean energy (N/2)².
+
+    Parameters
+    ----------
+    mean_energy
+        ⟨Σ A²⟩, counts a pattern.
+    N
+        Side of a pattern in pixels.
+
+    Raises
+    ------
+    DomainError
+        If the energy is not a positive, finite number.
+
+    Examples
+    --------
+    >>> rms_input_scale(1024.0, 64)
+    1.0
+    """
+    return sqrt((N / 2) ** 2 / _positive(mean_energy, "mean energy of the patterns"))
+
+
+def rms_input_scale_counts(mean_squared_counts: float, N: int) -> float:
+    """Return √((N/2)² / ⟨Σ I²⟩), the scale of networks whose input is counts, not amplitude.
+
+    Raises
+    ------
+    DomainError
+        If the mean is not a positive, finite number.
+    """
+    return sqrt((N / 2) ** 2 / _positive(mean_squared_counts, "mean sum of squared counts"))
+
+
+def torch_rms_scale(mean_energy: float, N: int) -> float:
+    """Return √(N² / ⟨Σ A²⟩), the constant of PtychoPINN's PyTorch data set: twice `rms_input_scale`.
+
+    Raises
+    ------
+    DomainError
+        If the energy is not a positive, finite number.
+    """
+    return sqrt(N**2 / _positive(mean_energy, "mean energy of the patterns"))
+
+
+def physics_scale(mean_amplitude_sum: float) -> float:
+    """Return 1 / ⟨Σ A⟩, the physics constant of PtychoPINN's PyTorch data set.
+
+    Raises
+    ------
+    DomainError
+        If the mean is not a positive, finite number.
+    """
+    return 1 / _positive(mean_amplitude_sum, "mean amplitude sum of the patterns")
+
+
+def photon_scale(n_photons: float, mean_energy: float) -> float:
+    """Return √(n_photons / ⟨Σ X²⟩), which gives amplitudes X a mean of ``n_photons`` counts a pattern.
+
+    Raises
+    ------
+    DomainError
+        If the photons or the energy are not positive, finite numbers.
+    """
+    return sqrt(_positive(n_photons, "photons a pattern") / _positive(mean_energy, "mean energy of the patterns"))
+
+
+def mean_measured_intensity(mean_counts: float, N: int) -> float:
+    """Return ⟨Σ I⟩ / N², the mean counts of a pixel.
+
+    Raises
+    ------
+    DomainError
+        If the mean is not a positive, finite number.
+    """
+    return _positive(mean_counts, "mean counts of the patterns") / N**2
+
+
+def energy_sums(
+    source: ArraySource,
+    *,
+    measurement: Measurement,
+    rows: Int64[np.ndarray, " n"] | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+    path: Path | None = None,
+) -> Float64[np.ndarray, " n"]:
+    """Return Σ A² of each pattern, which is Σ I; every number of the patterns is looked at on the way.
+
+    Parameters
+    ----------
+    source
+        Patterns (scan, N, N) of any real dtype; read in portions.
+    measurement
+        What the patterns' numbers are; amplitudes are squared, intensities are not.
+    rows
+        Patterns to sum, in this order; all if None.
+    chunk_bytes
+        Stored bytes to read at a time; at least one pattern is.
+    path
+        The patterns' file, for the message.
+
+    Raises
+    ------
+    DomainError
+        If a pattern holds a negative or a non-finite number; the message names the first such row of the scan.
+
+    Examples
+    --------
+    >>> from ptychofold.formats.lazy import ArrayInMemory
+    >>> energy_sums(ArrayInMemory(np.full((2, 4, 4), 300, np.uint16)), measurement="amplitude").tolist()
+    [1440000.0, 1440000.0]
+    """
+    reduce = _squares if measurement == "amplitude" else _values
+    return _sums(source, reduce, rows=rows, chunk_bytes=chunk_bytes, path=path)
+
+
+def squared_count_sums(
+    source: ArraySource,
+    *,
+    rows: Int64[np.ndarray, " n"] | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+    path: Path | None = None,
+) -> Float64[np.ndarray, " n"]:
+    """Return Σ I² of each pattern of counts; parameters and errors as in `energy_sums`."""
+    return _sums(source, _squares, rows=rows, chunk_bytes=chunk_bytes, path=path)
+
+
+def _sums(
+    source: ArraySource,
+    reduce: Callable[[Real[np.ndarray, "part pixel"]], Float64[np.ndarray, " part"]],
+    *,
+    rows: Int64[np.ndarray, " n"] | None,
+    chunk_bytes: int,
+    path: Path | None,
+) -> Float64[np.ndarray, " n"]:
+    n_pixels = source.shape[1] * source.shape[2]
+    step = max(1, chunk_bytes // (n_pixels * source.dtype.itemsize))
+    sums = np.empty(source.shape[0] if rows is None else len(rows))
+    for part in _parts(len(sums), step):
+        patterns = source.read(part if rows is None else rows[part]).reshape(-1, n_pixels)
+        sums[part] = reduce(patterns)
+        good = np.isfinite(sums[part])
+        if patterns.dtype.kind != "u":
+            good &= patterns.min(axis=1) >= 0
+        if not good.all():
+            first = int(np.argmin(good))
+            row = part.start + first if rows is None else int(rows[part.start + first])
+            raise _bad_pattern(patterns[first], row=row, path=path)
+    return sums
+
+
+def _parts(length: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, length)) for start in range(0, length, step))
+
+
+def _values(patterns: Real[np.ndarray, "part pixel"]) -> Float64[np.ndarray, " part"]:
+    exact = {"u": np.uint64, "i": np.int64}.get(patterns.dtype.kind, np.float64)
+    sums: Float64[np.ndarray, " part"] = patterns.sum(axis=1, dtype=exact).astype(np.float64, copy=False)
+    return sums
+
+
+def _squares(patterns: Real[np.ndarray, "part pixel"]) -> Float64[np.ndarray, " part"]:
+    return np.asarray(np.einsum("np,np->n", patterns, patterns, dtype=np.float64))
+
+
+def _bad_pattern(pattern: Real[np.ndarray, " pixel"], *, row: int, path: Path | None) -> DomainError:
+    n_negative, n_odd = int((pattern < 0).sum()), int((~np.isfinite(pattern)).sum())
+    return DomainError(
+        f"expected patterns of finite numbers that are not negative; found {n_negative} negative and {n_odd} "
+        f"non-finite of {pattern.size} in row {row} of the scan. Repair the pattern or leave the scan point out; "
+        "markers of bad pixels belong in bad_pixels.",
+        path=path,
+        field="patterns",
+    )
+
+
+def _positive(value: float, name: str) -> float:
+    if not (isfinite(value) and value > 0):
+        raise DomainError(
+            f"expected a positive, finite {name}; found {value}. Check that the patterns have light in them."
+        )
+    return value

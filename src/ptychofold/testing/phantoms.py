@@ -1,0 +1,133 @@
+"""Objects to simulate scans of, and the coordinate ramp that shows misplaced patches at once.
+
+Apart from the ramp, every phantom is a complex transmission with |O| ≤ 1. Random ones take an int seed or a
+`numpy.random.Generator`, which they draw from.
+"""
+
+import numpy as np
+from jaxtyping import Complex64, Float64
+from scipy.ndimage import gaussian_filter
+
+__all__ = ["coordinate_ramp", "dead_leaves", "lines", "random_phase", "siemens_star"]
+
+Seed = int | np.random.Generator
+
+
+def coordinate_ramp(shape: tuple[int, int]) -> Complex64[np.ndarray, "H W"]:
+    """Return row + i·column: a patch of it tells where it was cut, and bilinear interpolation reproduces it exactly.
+
+    Examples
+    --------
+    >>> complex(coordinate_ramp((4, 5))[3, 2])
+    (3+2j)
+    """
+    rows, columns = np.indices(shape, dtype=np.float32)
+    return rows + np.complex64(1j) * columns
+
+
+def siemens_star(shape: tuple[int, int], *, n_spokes: int = 24, phase: float = 1.0) -> Complex64[np.ndarray, "H W"]:
+    """Return a star of absorbing, phase-shifting spokes inside a disc.
+
+    Parameters
+    ----------
+    shape
+        (H, W) in pixels.
+    n_spokes
+        Number of spokes.
+    phase
+        Phase shift of a spoke in radians.
+    """
+    height, width = shape
+    rows, columns = np.indices(shape, dtype=np.float64)
+    y, x = rows - (height - 1) / 2, columns - (width - 1) / 2
+    radius = np.hypot(y, x) / (min(shape) / 2)
+    spoke = (np.sin(n_spokes * np.arctan2(y, x)) > 0) & (radius < 0.95)
+    return _transmission(thickness=spoke.astype(np.float64), phase=phase)
+
+
+def dead_leaves(
+    shape: tuple[int, int], seed: Seed = 0, *, n_leaves: int = 300, phase: float = 1.5
+) -> Complex64[np.ndarray, "H W"]:
+    """Return discs of random size and thickness that cover one another: sharp edges at every scale.
+
+    Parameters
+    ----------
+    shape
+        (H, W) in pixels.
+    seed
+        Where the randomness comes from.
+    n_leaves
+        Number of discs; the last one lies on top.
+    phase
+        Phase shift of the thickest disc in radians.
+    """
+    rng = np.random.default_rng(seed)
+    thickness = np.zeros(shape)
+    smallest, largest = max(1.0, min(shape) / 60), max(2.0, min(shape) / 5)
+    radii = 1 / rng.uniform(1 / largest, 1 / smallest, n_leaves)
+    centers, leaves = rng.uniform(0, shape, (n_leaves, 2)), rng.uniform(0, 1, n_leaves)
+    for radius, center, leaf in zip(radii, centers, leaves, strict=True):
+        low = np.maximum(np.floor(center - radius), 0).astype(int)
+        high = np.minimum(np.ceil(center + radius) + 1, shape).astype(int)
+        y, x = np.ogrid[low[0] : high[0], low[1] : high[1]]
+        inside = (y - center[0]) ** 2 + (x - center[1]) ** 2 <= radius**2
+        thickness[low[0] : high[0], low[1] : high[1]][inside] = leaf
+    return _transmission(thickness=thickness, phase=phase)
+
+
+def lines(
+    shape: tuple[int, int], seed: Seed = 0, *, n_lines: int = 40, phase: float = 1.0
+) -> Complex64[np.ndarray, "H W"]:
+    """Return straight lines of random place, direction and width: a circuit-like object.
+
+    Parameters
+    ----------
+    shape
+        (H, W) in pixels.
+    seed
+        Where the randomness comes from.
+    n_lines
+        Number of lines.
+    phase
+        Phase shift where most lines cross, in radians.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.indices(shape, dtype=np.float64)
+    thickness = np.zeros(shape)
+    for angle, place, width in zip(
+        rng.uniform(0, np.pi, n_lines),
+        rng.uniform(0, shape, (n_lines, 2)),
+        rng.uniform(0.5, max(1.0, min(shape) / 40), n_lines),
+        strict=True,
+    ):
+        distance = (y - place[0]) * np.cos(angle) - (x - place[1]) * np.sin(angle)
+        thickness += np.abs(distance) <= width
+    return _transmission(thickness=thickness / max(1.0, thickness.max()), phase=phase)
+
+
+def random_phase(
+    shape: tuple[int, int], seed: Seed = 0, *, smoothness: float = 3.0, phase: float = 1.0
+) -> Complex64[np.ndarray, "H W"]:
+    """Return a smooth random pure phase object, |O| = 1.
+
+    Parameters
+    ----------
+    shape
+        (H, W) in pixels.
+    seed
+        Where the randomness comes from.
+    smoothness
+        Width of the Gaussian that smooths white noise, in pixels.
+    phase
+        Standard deviation of the phase in radians.
+    """
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=shape), smoothness, mode="wrap")
+    wave: Complex64[np.ndarray, "H W"] = np.exp(1j * phase * noise / max(float(noise.std()), 1e-12)).astype(
+        np.complex64
+    )
+    return wave
+
+
+def _transmission(*, thickness: Float64[np.ndarray, "H W"], phase: float) -> Complex64[np.ndarray, "H W"]:
+    """Return a material's transmission where thickness runs from 0 to 1: half the amplitude is lost in the thickest."""
+    return ((1 - 0.5 * thickness) * np.exp(1j * phase * thickness)).astype(np.complex64)

@@ -1,0 +1,224 @@
+"""One small check for each fact that a scan must satisfy.
+
+Every check raises one error that says what was expected, what was found and what to do; it returns the array in
+the dtype that ptychofold works with. Checks know nothing of files beyond the name that they put in the message.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from ptychofold.errors import DomainError, DtypeError, ShapeError
+from ptychofold.metadata import Metadata
+
+__all__ = [
+    "check_complex",
+    "check_finite",
+    "check_integers",
+    "check_mask",
+    "check_not_dark",
+    "check_not_negative",
+    "check_object",
+    "check_patches",
+    "check_patterns_shape",
+    "check_positions",
+    "check_probe",
+    "check_rows",
+    "check_units",
+]
+
+logger = logging.getLogger(__name__)
+
+
+def check_patterns_shape(shape: tuple[int, ...], dtype: np.dtype, *, path: Path | None = None) -> None:
+    """Refuse patterns that are not real numbers of shape (scan, N, N)."""
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise ShapeError(
+            f"expected patterns of shape (scan, N, N) with square frames; found {shape}. "
+            "Crop or pad the frames to a square before loading.",
+            path=path,
+            field="patterns",
+        )
+    if 0 in shape:
+        raise ShapeError(f"expected at least one pattern; found shape {shape}.", path=path, field="patterns")
+    if dtype.kind not in "uif":
+        raise DtypeError(
+            f"expected patterns of real numbers (integers or floats); found {dtype}. "
+            "Store the measured counts or their square root.",
+            path=path,
+            field="patterns",
+        )
+
+
+def check_finite(values: np.ndarray, *, field: str, path: Path | None = None) -> None:
+    """Refuse NaN and infinity; the message counts them and names the first."""
+    if values.dtype.kind not in "fc" or np.isfinite(values.sum()):
+        return
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
+    raise DomainError(
+        f"expected finite {field}; found {int(bad.sum())} non-finite of {bad.size} values, the first at index {first}. "
+        "Remove these scan points or repair the file.",
+        path=path,
+        field=field,
+    )
+
+
+def check_positions(
+    positions: np.ndarray, *, n_scan: int, path: Path | None = None, field: str = "positions"
+) -> np.ndarray:
+    """Return positions as float64 (scan, 2); one for each pattern, all finite."""
+    if positions.ndim != 2 or positions.shape[1] != 2:
+        raise ShapeError(
+            f"expected {field} of shape (scan, 2), one (y, x) a pattern; found {positions.shape}.",
+            path=path,
+            field=field,
+        )
+    _check_real(positions, field=field, path=path)
+    check_rows(len(positions), n_scan=n_scan, field=field, path=path)
+    check_finite(positions, field=field, path=path)
+    return positions.astype(np.float64, copy=False)
+
+
+def check_rows(found: int, *, n_scan: int, field: str, path: Path | None = None) -> None:
+    """Refuse a field that does not have one row for each pattern."""
+    if found != n_scan:
+        raise ShapeError(
+            f"expected one row of {field} for each of the {n_scan} patterns; found {found}. "
+            "Remove the rows without partner before loading.",
+            path=path,
+            field=field,
+        )
+
+
+def check_complex(values: np.ndarray, *, field: str, path: Path | None = None) -> np.ndarray:
+    """Return finite complex64; complex128 is cast with a logged line, anything else is refused."""
+    if values.dtype.kind != "c":
+        raise DtypeError(
+            f"expected complex {field} (complex64); found {values.dtype}. "
+            "A real array has lost its phase: store the complex transmission.",
+            path=path,
+            field=field,
+        )
+    check_finite(values, field=field, path=path)
+    if values.dtype != np.complex64:
+        logger.info("%s: cast from %s to complex64", field, values.dtype)
+        values = values.astype(np.complex64)
+        check_finite(values, field=field, path=path)
+    return values
+
+
+def check_probe(probe: np.ndarray, *, N: int, path: Path | None = None) -> np.ndarray:
+    """Return the probe as complex64 (mode, N, N) whose size fits the patterns."""
+    if probe.ndim == 2:
+        probe = probe[None]
+    if probe.ndim != 3 or probe.shape[1:] != (N, N) or not len(probe):
+        raise ShapeError(
+            f"expected a probe of shape (mode, {N}, {N}) to fit the patterns; found {probe.shape}. "
+            "Resample the probe or crop the patterns to one size.",
+            path=path,
+            field="probe",
+        )
+    probe = check_complex(probe, field="probe", path=path)
+    if not probe.any():
+        raise DomainError(
+            "expected a probe with light in it; found zeros everywhere. Supply an initial probe.",
+            path=path,
+            field="probe",
+        )
+    return probe
+
+
+def check_mask(mask: np.ndarray, *, N: int, path: Path | None = None) -> np.ndarray:
+    """Return the bad-pixel mask as bool (N, N), True where bad; not every pixel may be bad."""
+    if mask.shape != (N, N):
+        raise ShapeError(f"expected bad_pixels of shape ({N}, {N}); found {mask.shape}.", path=path, field="bad_pixels")
+    if mask.dtype.kind not in "bui" or (mask.dtype != bool and not np.isin(mask, (0, 1)).all()):
+        raise DtypeError(
+            f"expected bad_pixels of bool (True = bad); found {mask.dtype} with values {np.unique(mask)[:4]}.",
+            path=path,
+            field="bad_pixels",
+        )
+    if mask.all():
+        raise DomainError("expected some good pixels; bad_pixels marks all of them.", path=path, field="bad_pixels")
+    return mask.astype(bool, copy=False)
+
+
+def check_integers(values: np.ndarray, *, n_scan: int, field: str, path: Path | None = None) -> np.ndarray:
+    """Return one int64 for each pattern; floats pass only if they are whole."""
+    if values.ndim != 1:
+        raise ShapeError(f"expected {field} of shape (scan,); found {values.shape}.", path=path, field=field)
+    check_rows(len(values), n_scan=n_scan, field=field, path=path)
+    _check_real(values, field=field, path=path)
+    check_finite(values, field=field, path=path)
+    if not np.array_equal(values, values.astype(np.int64)):
+        raise DtypeError(
+            f"expected whole numbers as {field}; found {values.dtype} values with fractions.", path=path, field=field
+        )
+    return values.astype(np.int64, copy=False)
+
+
+def check_not_negative(patterns: np.ndarray, *, path: Path | None = None) -> None:
+    """Refuse patterns with negative or non-finite values."""
+    check_finite(patterns, field="patterns", path=path)
+    if patterns.dtype.kind != "u" and patterns.min() < 0:
+        raise DomainError(
+            f"expected patterns that are not negative; the smallest value is {patterns.min()}. "
+            "Subtracting a background must end in clipping at zero; signed markers belong in bad_pixels.",
+            path=path,
+            field="patterns",
+        )
+
+
+def check_not_dark(energy: np.ndarray, *, path: Path | None = None) -> None:
+    """Refuse a scan whose every pattern sums to zero."""
+    if not energy.any():
+        raise DomainError(
+            "expected patterns with light in them; found zeros everywhere. Check the data set that was read.",
+            path=path,
+            field="patterns",
+        )
+
+
+def check_object(values: np.ndarray, *, path: Path | None = None) -> np.ndarray:
+    """Return the object as finite complex64 (H, W)."""
+    if values.ndim != 2 or 0 in values.shape:
+        raise ShapeError(
+            f"expected an object of shape (H, W); found {values.shape}. Give one slice.", path=path, field="object"
+        )
+    return check_complex(values, field="object", path=path)
+
+
+def check_patches(values: np.ndarray, *, n_scan: int, N: int, path: Path | None = None) -> np.ndarray:
+    """Return ground-truth patches as finite complex64 (scan, N, N), one for each pattern."""
+    if values.shape[1:] != (N, N):
+        raise ShapeError(
+            f"expected ground-truth patches of shape ({n_scan}, {N}, {N}); found {values.shape}.",
+            path=path,
+            field="patches",
+        )
+    check_rows(len(values), n_scan=n_scan, field="patches", path=path)
+    return check_complex(values, field="patches", path=path)
+
+
+def check_units(metadata: Metadata, *, path: Path | None = None) -> Metadata:
+    """Refuse a wavelength, pixel size or photon count that is not a positive, finite number."""
+    size = metadata.pixel_size_m or (None, None)
+    named = {
+        "wavelength_m": metadata.wavelength_m,
+        "pixel_size_m (height)": size[0],
+        "pixel_size_m (width)": size[1],
+        "n_photons": metadata.n_photons,
+    }
+    for field, value in named.items():
+        if value is not None and not 0 < value < np.inf:
+            raise DomainError(f"expected a positive {field}; found {value}.", path=path, field=field.split()[0])
+    return metadata
+
+
+def _check_real(values: np.ndarray, *, field: str, path: Path | None) -> None:
+    if values.dtype.kind not in "uif":
+        raise DtypeError(f"expected real numbers as {field}; found {values.dtype}.", path=path, field=field)

@@ -1,0 +1,82 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.cli.files import good_scan
+from typer.testing import CliRunner
+
+from ptychofold.cli.main import app
+from ptychofold.testing import make_scan
+
+
+def _json(*arguments: str) -> dict[str, object]:
+    result = CliRunner().invoke(app, ["inspect", "--json", *arguments])
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_json_is_one_object_with_fields_units_dose_and_geometry(tmp_path: Path) -> None:
+    file = good_scan(tmp_path / "a.npz")
+    found = _json(str(file))
+    assert found["path"] == str(file)
+    assert (found["n_scan"], found["N"], found["measurement"]) == (25, 16, "intensity")
+    assert found["fields"][0] == {"name": "patterns", "shape": [25, 16, 16], "dtype": "uint16"}  # type: ignore[index]
+    assert found["dose_median"] == pytest.approx(1e5, rel=0.1)
+    assert found["pixel_size_m"] == [1e-8, 1e-8]
+    assert found["warnings"] == []
+
+
+def test_the_tables_name_every_field_and_how_patterns_are_reached(tmp_path: Path) -> None:
+    scan = make_scan(n_scan=16, N=16, n_modes=2, n_bad_pixels=3, patches=True, nominal_error=0.5)
+    scan.to_file(tmp_path / "all.npz")
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "all.npz")])
+    assert result.exit_code == 0
+    for word in ("memory-mapped", "positions_nominal", "2 modes", "patches", "3 bad", "mode powers", "nm", "overlap"):
+        assert word in result.stdout
+
+
+def test_the_users_word_on_the_measurement_is_taken(tmp_path: Path) -> None:
+    file = good_scan(tmp_path / "a.npz")
+    assert _json(str(file), "-m", "amplitude")["measurement"] == "amplitude"
+
+
+def test_warnings_come_last(tmp_path: Path) -> None:
+    scan = make_scan(n_scan=16, N=16, step=12.0)
+    scan.to_file(tmp_path / "sparse.npz")
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "sparse.npz")])
+    assert result.stdout.splitlines()[-1].startswith("warning: Neighboring probes overlap by")
+
+
+def test_square_brackets_in_a_name_are_shown(tmp_path: Path) -> None:
+    file = good_scan(tmp_path / "scan[bold].npz")
+    assert "scan[bold].npz" in CliRunner().invoke(app, ["inspect", str(file)]).stdout
+
+
+def test_a_directory_gives_a_line_a_scan_in_the_order_of_names(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        good_scan(tmp_path / f"{name}.npz")
+    (tmp_path / ".hidden").write_text("no scan")
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert result.exit_code == 0
+    lines = [line for line in result.stdout.splitlines() if line.startswith(("a.npz", "b.npz"))]
+    assert [line.split()[:4] for line in lines] == [[f"{n}.npz", "intensity", "25", "16"] for n in "ab"]
+    assert [Path(str(s["path"])).name for s in _json(str(tmp_path))["scans"]] == ["a.npz", "b.npz"]  # type: ignore[attr-defined]
+
+
+def test_a_directory_names_files_that_are_no_scans_and_ends_with_3(tmp_path: Path) -> None:
+    good_scan(tmp_path / "a.npz")
+    (tmp_path / "notes.txt").write_text("hello")
+    np.save(tmp_path / "b.npy", np.zeros(3))
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert result.exit_code == 3
+    assert "notes.txt: no reader knows this file" in result.stdout
+    assert result.stderr == f"ptychofold: error: {tmp_path}: 2 files of 3 cannot be read as a scan.\n"
+
+
+def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert result.exit_code == 3
+    assert "found none" in result.stderr
