@@ -279,7 +279,8 @@ def bench_live(folder: Path, *, seconds: float, rate: int = 2000, batch: int = 2
     order = np.array_equal(store.scan.positions[:, 0], np.arange(len(store)))
     latency = np.percentile(np.array(ages) * 1e3, [50, 99, 100])
     say(
-        f"{len(store)} patterns of {N}² in {end - begin:.1f} s = {(len(store) - batch) / (end - begin):.0f} patterns/s; "
+        f"{len(store)} patterns of {N}² in {end - begin:.1f} s = "
+        f"{(len(store) - batch) / (end - begin):.0f} patterns/s; "
         f"torn {torn}, "
         f"lost {wanted - len(store)}, dropped {store.n_dropped}, in order {order}; age when first seen: "
         f"median {latency[0]:.1f} ms, 99 % {latency[1]:.1f} ms, most {latency[2]:.1f} ms"

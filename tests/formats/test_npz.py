@@ -121,7 +121,9 @@ class _Bomb:
         return (Path.touch, (Path("exploded"),))
 
 
-@pytest.mark.parametrize("payload", [{"a": 1}, [1, 2], 7, _Bomb(), b"bytes", "two"], ids=repr)
+@pytest.mark.parametrize(
+    "payload", [{"a": 1}, [1, 2], 7, _Bomb(), b"bytes", "two"], ids=["dict", "list", "int", "code", "bytes", "text"]
+)
 @pytest.mark.parametrize("name", ["objectGuess", "_metadata", "xcoords"])
 def test_any_other_pickle_is_refused_and_never_executed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, payload: object, name: str

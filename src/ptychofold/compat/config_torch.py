@@ -3,18 +3,15 @@
 # ruff: noqa: E702 (settings that are only kept stand several a line, by subject)
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from torch import Tensor
 
 from ptychofold.compat.names import Settings
-from ptychofold.errors import ConfigError
+from ptychofold.physics.scaling_profiles import AmplitudeScaling, CountIntensityScaling, scaling_type
 
 __all__ = ["DataConfig", "DatagenConfig", "InferenceConfig", "ModelConfig", "TrainingConfig", "scaling_profile"]
 
 Number = float | int
-
-PROFILES = {"ci_intensity_v2": "count_intensity", "legacy_v1": "normalized_amplitude"}
 
 
 @dataclass
@@ -150,20 +147,8 @@ class DatagenConfig(Settings):
     beamstop_diameter: int = 4
 
 
-def scaling_profile(data: DataConfig) -> Literal["count_intensity", "normalized_amplitude"]:
-    """Return what the patterns are scaled as; version and domain say it together.
-
-    Raises
-    ------
-    ConfigError
-        If the two name different profiles, or one that does not exist.
-    """
-    match data.scale_contract_version, data.measurement_domain:
-        case "ci_intensity_v2", "count_intensity":
-            return "count_intensity"
-        case "legacy_v1", "normalized_amplitude":
-            return "normalized_amplitude"
-    raise ConfigError(
-        f"scale_contract_version={data.scale_contract_version!r} and measurement_domain={data.measurement_domain!r} "
-        f"are no scaling profile; give one of the pairs {list(PROFILES.items())}."
+def scaling_profile(data: DataConfig) -> type[AmplitudeScaling] | type[CountIntensityScaling]:
+    """Return what scales the patterns; the version and the domain say it together, or it is a `ConfigError`."""
+    return scaling_type(
+        scale_contract_version=data.scale_contract_version, measurement_domain=data.measurement_domain
     )
