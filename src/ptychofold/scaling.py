@@ -18,6 +18,7 @@ from ptychofold.errors import DomainError
 from ptychofold.typing import ArraySource, Measurement
 
 __all__ = [
+    "amplitude_sums",
     "energy_sums",
     "mean_measured_intensity",
     "photon_scale",
@@ -148,6 +149,12 @@ def energy_sums(
     return _sums(source, reduce, rows=rows, chunk_bytes=chunk_bytes, path=path)
 
 
+def amplitude_sums(source: ArraySource, *, measurement: Measurement) -> Float64[np.ndarray, " scan"]:
+    """Return Σ A of each pattern; parameters and errors as in `energy_sums`."""
+    reduce = _values if measurement == "amplitude" else _roots
+    return _sums(source, reduce, rows=None, chunk_bytes=CHUNK_BYTES, path=None)
+
+
 def squared_count_sums(
     source: ArraySource,
     *,
@@ -195,6 +202,10 @@ def _values(patterns: Real[np.ndarray, "part pixel"]) -> Float64[np.ndarray, " p
 
 def _squares(patterns: Real[np.ndarray, "part pixel"]) -> Float64[np.ndarray, " part"]:
     return np.asarray(np.einsum("np,np->n", patterns, patterns, dtype=np.float64))
+
+
+def _roots(patterns: Real[np.ndarray, "part pixel"]) -> Float64[np.ndarray, " part"]:
+    return np.asarray(np.sqrt(patterns, dtype=np.float64).sum(axis=1))
 
 
 def _bad_pattern(pattern: Real[np.ndarray, " pixel"], *, row: int, path: Path | None) -> DomainError:

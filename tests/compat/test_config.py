@@ -18,6 +18,7 @@ from ptychofold.compat.names import UnknownSettingError, translate
 from ptychofold.compat.params import LEGACY_DEFAULTS
 from ptychofold.config import GroupingConfig
 from ptychofold.errors import ConfigError, ContractError
+from ptychofold.physics import AmplitudeScaling, CountIntensityScaling
 
 MODELS = {
     "N": st.sampled_from([32, 64, 128]),
@@ -164,16 +165,16 @@ def test_an_unknown_neighbor_function_is_refused() -> None:
     "pair", [("legacy_v1", "count_intensity"), ("ci_intensity_v2", "normalized_amplitude"), ("v3", "counts")]
 )
 def test_half_or_contradictory_scaling_profiles_are_refused(pair: tuple[str, str]) -> None:
-    with pytest.raises(ConfigError, match=rf"'{pair[0]}' and measurement_domain='{pair[1]}' are no scaling profile"):
+    with pytest.raises(ConfigError, match=rf"found '{pair[0]}' with '{pair[1]}'"):
         pt.DataConfig(scale_contract_version=pair[0], measurement_domain=pair[1])
 
 
 def test_both_scaling_profiles_are_known() -> None:
     legacy = pt.DataConfig(scale_contract_version="legacy_v1", measurement_domain="normalized_amplitude")
-    assert pt.scaling_profile(legacy) == "normalized_amplitude"
-    assert pt.scaling_profile(pt.DataConfig()) == "count_intensity"
+    assert pt.scaling_profile(legacy) is AmplitudeScaling
+    assert pt.scaling_profile(pt.DataConfig()) is CountIntensityScaling
     legacy.measurement_domain = "count_intensity"
-    with pytest.raises(ConfigError, match="no scaling profile"):
+    with pytest.raises(ConfigError, match="Give both names of one profile"):
         pt.scaling_profile(legacy)
 
 

@@ -149,6 +149,4 @@ class DatagenConfig(Settings):
 
 def scaling_profile(data: DataConfig) -> type[AmplitudeScaling] | type[CountIntensityScaling]:
     """Return what scales the patterns; the version and the domain say it together, or it is a `ConfigError`."""
-    return scaling_type(
-        scale_contract_version=data.scale_contract_version, measurement_domain=data.measurement_domain
-    )
+    return scaling_type(scale_contract_version=data.scale_contract_version, measurement_domain=data.measurement_domain)
