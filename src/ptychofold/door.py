@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal, TypedDict, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Complex64, Float64, Int64
+from jaxtyping import Bool, Complex64, Float64, Int64, Shaped
 
 from ptychofold import validation as check
 from ptychofold.errors import MissingFieldError
@@ -95,8 +95,7 @@ def _required(value: Found | None, name: str, found: ScanFields) -> Found:
 def _inspect(patterns: ArraySource, found: ScanFields, *, requested: RequestedMeasurement) -> tuple[Measurement, str]:
     """Read some patterns; refuse wrong numbers and say whether they are amplitude or intensity, and why."""
     path = found.path
-    rows = np.unique(np.linspace(0, patterns.shape[0] - 1, N_INSPECTED).astype(np.int64))
-    sample = patterns.read(rows)
+    sample = _spread_sample(patterns)
     check.check_not_negative(sample, path=path)
     if not sample.any():
         check.check_not_dark(energy_sums(patterns, measurement="intensity", path=path), path=path)
@@ -108,3 +107,14 @@ def _inspect(patterns: ArraySource, found: ScanFields, *, requested: RequestedMe
         expected=found.measurement_expected,
         path=path,
     )
+
+
+def _spread_sample(patterns: ArraySource) -> Shaped[np.ndarray, "n N N"]:
+    """Read patterns evenly spread over the scan, each through the file where that leaves no pages mapped."""
+    rows = np.unique(np.linspace(0, patterns.shape[0] - 1, N_INSPECTED).astype(np.int64))
+    if not patterns.random_access:
+        return patterns.read(rows)
+    sample = np.empty((len(rows), *patterns.shape[1:]), patterns.dtype)
+    for place, row in enumerate(rows.tolist()):
+        patterns.read(slice(row, row + 1), out=sample[place : place + 1])
+    return sample

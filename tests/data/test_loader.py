@@ -37,13 +37,13 @@ def test_batches_are_bit_identical_for_any_number_of_workers(
     dataset: GroupedDataset, n_workers: int, start_method: str
 ) -> None:
     alone = make_loader(dataset, LoaderConfig(batch_size=8, seed=5))
-    helped = make_loader(
-        dataset,
-        LoaderConfig(batch_size=8, seed=5, num_workers=n_workers, start_method=start_method),
-    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
+        helped = make_loader(
+            dataset,
+            LoaderConfig(batch_size=8, seed=5, num_workers=n_workers, start_method=start_method),
+        )
         first, second = digest(helped), digest(helped)
     assert first == digest(alone)
     assert second == digest(alone)
