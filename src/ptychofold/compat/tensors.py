@@ -37,7 +37,7 @@ def as_framework(values: np.ndarray, *, framework: str, device: torch.device | s
     if framework == "numpy":
         return values
     if framework == "torch":
-        stored = values[tuple(slice(None) if stride else slice(1) for stride in values.strides)]
+        stored = np.asarray(values[tuple(slice(None) if stride else slice(1) for stride in values.strides)])
         return torch.from_numpy(stored if stored.flags.writeable else stored.copy()).expand(values.shape).to(device)
     if framework == "tensorflow":
         tensorflow = require("tensorflow", extra="tensorflow")
