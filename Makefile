@@ -28,6 +28,15 @@ demo: $(VENV)/.user  ## The main job on the shipped measured scan, with pictures
 test: $(VENV)/.dev  ## Unit, contract and command-line tests, and the documentation's examples
 	$(BIN)/python -m pytest --numprocesses 2
 
+.venv-interop/.ready: pyproject.toml constraints-interop.txt
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-interop.txt torch==2.13.0
+	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-interop.txt --editable '.[tensordict,tensorflow,interop,dev]'
+	@touch $@
+
+test-interop: .venv-interop/.ready  ## Compare with the wheels of Ptychodus and TensorFlow
+	QT_QPA_PLATFORM=offscreen .venv-interop/bin/python -m pytest -m interop tests/interop tests/compat/test_config_ptychodus.py
+
 lint: $(VENV)/.dev  ## Style, types and floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

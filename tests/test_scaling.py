@@ -149,3 +149,9 @@ def test_the_scale_does_not_depend_on_which_of_counts_or_amplitude_is_stored() -
     of_amplitude = scaling.energy_sums(ArrayInMemory(np.sqrt(counts).astype(np.float32)), measurement="amplitude")
     np.testing.assert_allclose(of_counts, of_amplitude, rtol=1e-6)
     assert scaling.rms_input_scale(of_counts.mean(), 16) == pytest.approx(sqrt(64 / of_counts.mean()))
+
+
+def test_amplitude_sums_are_of_amplitudes_whatever_is_stored() -> None:
+    counts = np.array([[[4, 9], [16, 0]]], np.uint16)
+    assert scaling.amplitude_sums(ArrayInMemory(counts), measurement="intensity").tolist() == [9.0]
+    assert scaling.amplitude_sums(ArrayInMemory(counts), measurement="amplitude").tolist() == [29.0]

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from ptychofold.compat import config_tf as tf
 from ptychofold.compat import config_torch as pt
 from ptychofold.compat.config import from_legacy, from_torch, to_inference_config, to_model_config, to_training_config
-from ptychofold.compat.names import UnknownSettingError, translate
+from ptychofold.compat.names import NAMES
 from ptychofold.compat.params import LEGACY_DEFAULTS
 from ptychofold.config import GroupingConfig
+from ptychofold.config.dialects import UnknownSettingError
 from ptychofold.errors import ConfigError, ContractError
 from ptychofold.physics import AmplitudeScaling, CountIntensityScaling
 
@@ -54,7 +55,7 @@ def test_native_settings_say_the_configuration_again(model: dict[str, Any], trai
     config = tf.TrainingConfig(model=tf.ModelConfig(**model), **training)
     native = from_legacy(config)
     dotted = {f"grouping.{name}": value for name, value in native.grouping} | dict(native)
-    again = translate(dotted, source="native", target="tensorflow")
+    again = NAMES.translate(dotted, source="native", target="tensorflow")
     assert {name: tf.flatten(config)[name] for name in again} == again
     assert again.keys() >= {name for name, value in (model | training).items() if value is not None}
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from ptychofold.compat import config_tf as tf
 from ptychofold.compat import config_torch as pt
 from ptychofold.compat.config import NativeSettings
-from ptychofold.compat.names import NAMES, Dialect, UnknownSettingError, translate
+from ptychofold.compat.names import NAMES
 from ptychofold.config import GroupingConfig
+from ptychofold.config.dialects import UnknownSettingError
 from ptychofold.errors import ConfigError, ContractError
 
 TENSORFLOW_FIELDS = {f.name for kind in (tf.ModelConfig, tf.TrainingConfig, tf.InferenceConfig) for f in fields(kind)}
@@ -34,19 +35,21 @@ SPELLINGS: list[tuple[dict[str, object], dict[str, object], dict[str, object]]] 
 
 def test_every_name_of_the_table_is_a_field_of_its_dialect() -> None:
     native = set(NativeSettings.model_fields) | {f"grouping.{name}" for name in GroupingConfig.model_fields}
-    assert {name.native for name in NAMES} <= native
-    assert {name.tensorflow for name in NAMES} - {None} <= TENSORFLOW_FIELDS
-    assert {name.torch for name in NAMES} - {None} <= TORCH_FIELDS
+    assert {name.of("native") for name in NAMES} <= native
+    assert {name.of("tensorflow") for name in NAMES} - {None} <= TENSORFLOW_FIELDS
+    assert {name.of("torch") for name in NAMES} - {None} <= TORCH_FIELDS
 
 
 @pytest.mark.parametrize("column", ["native", "tensorflow", "legacy", "torch"])
-def test_no_name_occurs_twice_in_a_column(column: Dialect) -> None:
+def test_no_name_occurs_twice_in_a_column(column: str) -> None:
     names = [name.of(column) for name in NAMES if name.of(column) is not None]
     assert len(names) == len(set(names))
 
 
 def test_legacy_names_are_those_of_tensorflow_but_for_nine() -> None:
-    assert {name.tensorflow: name.legacy for name in NAMES if name.tensorflow != name.legacy} == {
+    assert {
+        name.of("tensorflow"): name.of("legacy") for name in NAMES if name.of("tensorflow") != name.of("legacy")
+    } == {
         "object_big": "object.big",
         "probe_big": "probe.big",
         "probe_mask": "probe.mask",
@@ -63,53 +66,53 @@ def test_legacy_names_are_those_of_tensorflow_but_for_nine() -> None:
 def test_a_setting_translates_both_ways(
     native: dict[str, object], tensorflow: dict[str, object], torch: dict[str, object]
 ) -> None:
-    spelt: dict[Dialect, dict[str, object]] = {"native": native, "tensorflow": tensorflow, "torch": torch}
+    spelt: dict[str, dict[str, object]] = {"native": native, "tensorflow": tensorflow, "torch": torch}
     for source, settings in spelt.items():
         for target, expected in spelt.items():
-            assert translate(settings, source=source, target=target) == expected
+            assert NAMES.translate(settings, source=source, target=target) == expected
 
 
 @given(n=st.integers(1, 1000))
 def test_the_two_n_subsample_never_map_to_each_other(n: int) -> None:
-    assert translate({"n_subsample": n}, source="torch", target="tensorflow") == {}
-    assert translate({"n_subsample": n}, source="tensorflow", target="torch") == {}
-    assert translate({"n_subsample": n}, source="torch", target="native") == {"grouping.groups_per_seed": n}
-    assert translate({"n_subsample": n}, source="legacy", target="native") == {"grouping.n_scan_points": n}
+    assert NAMES.translate({"n_subsample": n}, source="torch", target="tensorflow") == {}
+    assert NAMES.translate({"n_subsample": n}, source="tensorflow", target="torch") == {}
+    assert NAMES.translate({"n_subsample": n}, source="torch", target="native") == {"grouping.groups_per_seed": n}
+    assert NAMES.translate({"n_subsample": n}, source="legacy", target="native") == {"grouping.n_scan_points": n}
 
 
 def test_sequential_sampling_is_a_way_of_sampling() -> None:
-    assert translate({"sequential_sampling": True}, source="legacy", target="native") == {
+    assert NAMES.translate({"sequential_sampling": True}, source="legacy", target="native") == {
         "grouping.sampling": "sequential"
     }
-    assert translate({"grouping.sampling": "random"}, source="native", target="legacy") == {
+    assert NAMES.translate({"grouping.sampling": "random"}, source="native", target="legacy") == {
         "sequential_sampling": False
     }
 
 
 def test_both_pytorch_spellings_of_silu_are_swish() -> None:
     for spelling in ("silu", "SiLU", "swish"):
-        assert translate({"amp_activation": spelling}, source="torch", target="tensorflow") == {
+        assert NAMES.translate({"amp_activation": spelling}, source="torch", target="tensorflow") == {
             "amp_activation": "swish"
         }
 
 
 def test_missing_values_are_left_out() -> None:
-    assert translate({"n_groups": None, "nphotons": 1.0}, source="legacy", target="native") == {"n_photons": 1.0}
+    assert NAMES.translate({"n_groups": None, "nphotons": 1.0}, source="legacy", target="native") == {"n_photons": 1.0}
 
 
 def test_a_grid_that_is_not_square_has_no_tensorflow_form() -> None:
     with pytest.raises(ContractError, match=r"grid_size=\(1, 4\).*square grids only.*\(1, 4\)"):
-        translate({"grid_size": (1, 4)}, source="torch", target="tensorflow")
+        NAMES.translate({"grid_size": (1, 4)}, source="torch", target="tensorflow")
 
 
 def test_an_unknown_value_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"model_type='pin': expected one of \['pinn', 'supervised'\]"):
-        translate({"model_type": "pin"}, source="legacy", target="native")
+        NAMES.translate({"model_type": "pin"}, source="legacy", target="native")
 
 
 def test_a_mixture_of_losses_has_no_native_form() -> None:
     with pytest.raises(ConfigError, match=r"nll_weight=0\.5: expected one of \[1\.0, 0\.0\]"):
-        translate({"nll_weight": 0.5}, source="legacy", target="native")
+        NAMES.translate({"nll_weight": 0.5}, source="legacy", target="native")
 
 
 @pytest.mark.parametrize("kind", [tf.ModelConfig, pt.DataConfig, pt.ModelConfig, pt.TrainingConfig, pt.InferenceConfig])

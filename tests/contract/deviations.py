@@ -1,4 +1,4 @@
-"""Where the grouped dictionary departs from the reference on purpose; `test_deviations` has a test for each line.
+"""Where the grouped dictionary departs from the reference on purpose; `test_deviations` tests 1 to 12.
 
 | #  | reference                                     | ours                             | why                    |
 |----|-----------------------------------------------|----------------------------------|------------------------|
@@ -14,6 +14,13 @@
 | 10 | torch grouping: no seed, repeats, −1          | seeded, no repeats, no −1        | defects                |
 | 11 | coordinates keep the dtype of the file        | float64                          | contract text          |
 | 12 | from_file refuses the name ``diffraction``    | both names are read              | contract text          |
+| 13 | PtychoDataset refuses files without an object | only where it is supervised      | not needed             |
+| 14 | C = 1: indices count inner points, centers 0  | scan indices, positions          | defect                 |
+| 15 | load_data needs xcoords_start                 | defaults to the positions        | as from_file           |
+| 16 | YY_full is None though the object is known    | the object                       | contract text          |
+| 17 | com is the last file's                        | one row an experiment            | defect                 |
+
+Lines 13 to 17 have their tests in ``tests/compat``.
 """
 
 MIRRORED_TRUTH = frozenset({"g24_object_gs2"})

@@ -79,7 +79,7 @@ def test_ground_truth_is_amplitude_and_phase_of_the_member_s_own_patch() -> None
 def test_without_ground_truth_amplitude_is_one_phase_zero_and_neither_takes_memory() -> None:
     container, _, want = contained("c02_gs2_noY")
     assert not container.has_ground_truth
-    grouped = container._grouped
+    grouped = container.grouped
     assert_equal(numbers(container.Y_I), want["Y_I"])
     assert_equal(numbers(container.Y_phi), want["Y_phi"])
     assert container.YY_full is None

@@ -13,9 +13,10 @@ import numpy as np
 from ptychofold.compat import config_tf as tf
 from ptychofold.compat import config_torch as pt
 from ptychofold.compat.config_tf import update_legacy_dict
-from ptychofold.compat.names import NAMES, reject_unknown, translate
+from ptychofold.compat.names import NAMES
 from ptychofold.compat.params import LEGACY_DEFAULTS
 from ptychofold.config import GroupingConfig
+from ptychofold.config.dialects import reject_unknown
 from ptychofold.config.native import NativeSettings
 from ptychofold.errors import ConfigError
 
@@ -44,15 +45,7 @@ RETIRED: Final = frozenset({"n_images", "nsegments", "sim_nphotons", "sim_object
 def to_model_config(
     data: pt.DataConfig, model: pt.ModelConfig, overrides: Mapping[str, Any] | None = None
 ) -> tf.ModelConfig:
-    """Say a PyTorch model in the TensorFlow dialect; ``overrides`` are TensorFlow settings that win.
-
-    Raises
-    ------
-    ContractError
-        If the grid is not square.
-    ConfigError
-        If the mode or the activation is unknown, or an override is no setting.
-    """
+    """Say a PyTorch model, with a square grid, in the TensorFlow dialect; ``overrides`` are settings that win."""
     return tf.ModelConfig(**{**_bridge(tf.ModelConfig, data, model), **(overrides or {})})
 
 
@@ -95,13 +88,7 @@ def to_inference_config(
     inference: pt.InferenceConfig,
     overrides: Mapping[str, Any] | None = None,
 ) -> tf.InferenceConfig:
-    """Say a PyTorch inference run in the TensorFlow dialect; ``overrides`` are TensorFlow settings that win.
-
-    Raises
-    ------
-    ConfigError
-        If the model's path or the test file is missing.
-    """
+    """Say a PyTorch inference run in the TensorFlow dialect; a missing path is a `ConfigError`."""
     settings = {**_bridge(tf.InferenceConfig, data, inference), "backend": "pytorch", **(overrides or {})}
     _require(settings, "model_path", "Path('model_dir')")
     _require(settings, "test_data_file", "Path('test.npz')")
@@ -131,7 +118,7 @@ def from_legacy(cfg: Mapping[str, object] | tf.TrainingConfig | tf.InferenceConf
     (64, (2, 2), 7, 'sequential')
     """
     flat = _flatten_mapping(cfg) if isinstance(cfg, Mapping) else tf.flatten(cfg)
-    read = {name for row in NAMES for name in (row.tensorflow, row.legacy) if name is not None}
+    read = {name for row in NAMES for name in (row.of("tensorflow"), row.of("legacy")) if name is not None}
     dialect = {field.name for kind in (tf.ModelConfig, tf.TrainingConfig, tf.InferenceConfig) for field in fields(kind)}
     reject_unknown(flat, known=read | dialect | LEGACY_DEFAULTS.keys() | COMPUTED | RETIRED, where="from_legacy")
     unread = sorted(flat.keys() - read - {"n_images"})
@@ -139,7 +126,10 @@ def from_legacy(cfg: Mapping[str, object] | tf.TrainingConfig | tf.InferenceConf
         logger.info("Legacy settings without effect here: %s", ", ".join(unread))
     flat["n_groups"] = tf.resolve_n_groups(_count(flat, "n_groups"), n_images=_count(flat, "n_images"), stacklevel=3)
     return _native(
-        {**translate(flat, source="tensorflow", target="native"), **translate(flat, source="legacy", target="native")}
+        {
+            **NAMES.translate(flat, source="tensorflow", target="native"),
+            **NAMES.translate(flat, source="legacy", target="native"),
+        }
     )
 
 
@@ -159,7 +149,7 @@ def from_torch(
     flat = {
         name: value for config in (data, model, training) if config is not None for name, value in vars(config).items()
     }
-    native = translate(flat, source="torch", target="native")
+    native = NAMES.translate(flat, source="torch", target="native")
     if prod(data.grid_size) != data.C:
         native["grouping.grid"] = (1, data.C)
     if data.neighbor_function == "Nearest":
@@ -179,9 +169,9 @@ def _bridge(kind: type[tf.ModelConfig | tf.TrainingConfig | tf.InferenceConfig],
     """
     wanted = {field.name for field in fields(kind)}
     theirs = {name: value for config in configs for name, value in vars(config).items()}
-    tabled = {name for row in NAMES for name in (row.tensorflow, row.torch)}
+    tabled = {name for row in NAMES for name in (row.of("tensorflow"), row.of("torch"))}
     alike = {name: value for name, value in theirs.items() if name in wanted - tabled and value is not None}
-    return {**alike, **translate(theirs, source="torch", target="tensorflow", only=wanted)}
+    return {**alike, **NAMES.translate(theirs, source="torch", target="tensorflow", only=wanted)}
 
 
 def _require(settings: Mapping[str, object], name: str, example: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ptychofold.compat.names import NAMES, Settings
+from ptychofold.compat.names import NAMES
+from ptychofold.config.dialects import Settings
 from ptychofold.errors import ConfigError
 
 __all__ = [
@@ -159,7 +160,7 @@ def update_legacy_dict(
     >>> cfg["N"], cfg["object.big"], cfg["label"]
     (64, True, 'run 7')
     """
-    legacy = {name.tensorflow: name.legacy for name in NAMES}
+    legacy = {name.of("tensorflow"): name.of("legacy") for name in NAMES}
     for name, value in flatten(config).items():
         if value is not None:
             cfg[legacy.get(name) or name] = str(value) if isinstance(value, Path) else value

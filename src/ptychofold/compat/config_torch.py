@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ptychofold.compat.names import Settings
+from ptychofold.config.dialects import Settings
 from ptychofold.physics.scaling_profiles import AmplitudeScaling, CountIntensityScaling, scaling_type
 
 __all__ = ["DataConfig", "DatagenConfig", "InferenceConfig", "ModelConfig", "TrainingConfig", "scaling_profile"]

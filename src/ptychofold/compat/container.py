@@ -1,54 +1,48 @@
 """PtychoDataContainer: the contract's container of training tensors, and the functions that make one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Literal, Self, cast
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Complex64, Shaped
+from jaxtyping import Real, Shaped
 
+from ptychofold.compat.patches import center_channels
+from ptychofold.compat.raw_data import RawData
 from ptychofold.compat.tensors import Framework, FrameworkArray, as_framework
 from ptychofold.contract import GroupedData
 from ptychofold.conventions import channels_first
+from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import ConfigError, DtypeError, MissingFieldError
-from ptychofold.raw_data import RawData
+from ptychofold.grouping.reference_torch import random_stream
+from ptychofold.optional import require
 from ptychofold.scaling import photon_scale
 from ptychofold.validation import check_probe
 
-__all__ = ["PtychoDataContainer", "load"]
+__all__ = ["PtychoDataContainer", "PtychoDataContainerTorch", "load"]
 
 DEFAULT_N_PHOTONS = 1e9
 """Photon count of the TensorFlow dialect."""
-PER_GROUP = ("diffraction", "Y", "X_full", "nn_indices", *(
-    f"coords_{kind}" for kind in ("offsets", "relative", "start_offsets", "start_relative", "nn", "start_nn")
-))  # fmt: skip
 
 
 class PtychoDataContainer:
-    """Tensors of B groups under the contract's names: channels last, coordinates [x, y].
+    """Tensors of B groups under the contract's names, those of `ATTRIBUTES`: channels last, coordinates [x, y].
 
     Tensors are views of the grouped arrays; amplitude and phase of the ground truth are made when first asked for.
 
     Parameters
     ----------
     grouped
-        What ``generate_grouped_data`` returned.
+        What ``generate_grouped_data`` returned; its ``X_full`` must be float32 and its ``Y`` complex64.
     probe
         Illumination (N, N), or (mode, N, N), of which the contract keeps the first mode.
     n_photons
         Photon count that ``norm_Y_I`` refers to.
-    framework
-        Whose tensors the attributes are: "torch" or "numpy".
-    device
-        Where torch tensors shall be.
-
-    Raises
-    ------
-    MissingFieldError
-        If a key of the grouped dictionary is missing.
-    DtypeError
-        If ``X_full`` is not float32, ``Y`` not complex64 or the probe not complex.
+    framework, device
+        Whose tensors the attributes are: "torch", "numpy" or "tensorflow"; and where torch's shall be.
     """
 
     def __init__(
@@ -61,18 +55,16 @@ class PtychoDataContainer:
         device: torch.device | str = "cpu",
     ) -> None:
         _check_grouped(grouped)
-        self._grouped = grouped
-        self._probe = check_probe(np.asarray(probe), N=grouped["X_full"].shape[1])[0]
-        self._n_photons = n_photons
-        self._framework: Framework = framework
-        self._device = device
+        self.grouped = grouped
+        self.first_mode = check_probe(np.asarray(probe), N=grouped["X_full"].shape[1])[0]
+        self.n_photons, self.framework, self.device = n_photons, framework, device
 
     @classmethod
     def from_raw_data_without_pc(  # noqa: PLR0917 (the contract's signature)
         cls,
-        xcoords: Shaped[np.ndarray, " scan"],
-        ycoords: Shaped[np.ndarray, " scan"],
-        diff3d: Shaped[np.ndarray, "scan N N"],
+        xcoords: Real[np.ndarray, " scan"],
+        ycoords: Real[np.ndarray, " scan"],
+        diff3d: Real[np.ndarray, "scan N N"],
         probeGuess: Shaped[np.ndarray, "..."],
         scan_index: Shaped[np.ndarray, " scan"],
         objectGuess: Shaped[np.ndarray, "H W"] | None = None,
@@ -82,115 +74,101 @@ class PtychoDataContainer:
         *,
         gridsize: int | None = None,
         seed: int | None = None,
-        measurement: Literal["auto", "amplitude", "intensity"] = "auto",
-    ) -> Self:
-        """Group a scan whose nominal positions are its positions, and contain the groups.
-
-        ``N`` None takes the side of the patterns; the other parameters are those of ``generate_grouped_data``.
-        """
-        scan = RawData.from_arrays(
-            patterns=diff3d,
-            positions=np.stack([ycoords, xcoords], axis=1),
-            probe=probeGuess,
-            scan_index=scan_index,
-            object=objectGuess,
-            measurement=measurement,
+        measurement: RequestedMeasurement = "auto",
+    ) -> "PtychoDataContainer":
+        """Group a scan whose nominal positions are its positions; ``N`` None takes the side of the patterns."""
+        raw = RawData.from_coords_without_pc(
+            xcoords, ycoords, diff3d, probeGuess, scan_index, objectGuess, measurement=measurement
         )
-        side = scan.N if N is None else N
-        grouped = scan.generate_grouped_data(side, K=K, nsamples=nsamples, gridsize=gridsize, seed=seed)
-        return cls(grouped, probeGuess)
+        return cls(raw.generate_grouped_data(N or raw.scan.N, K, nsamples, gridsize=gridsize, seed=seed), probeGuess)
 
     def __len__(self) -> int:
-        return len(self._grouped["X_full"])
+        return len(self.grouped["X_full"])
 
     def __repr__(self) -> str:
-        shown = {
-            name: tuple(getattr(self, name).shape) for name in ("X", "Y", "coords_nominal", "coords_true", "probe")
-        }
-        facts = " ".join(f"{name}={shape}" for name, shape in shown.items())
-        return f"<PtychoDataContainer {facts} ground_truth={self.has_ground_truth} {self._framework} on {self._device}>"
+        shown = ("X", "Y", "coords_nominal", "coords_true", "probe")
+        facts = " ".join(f"{name}={np.asarray(self.array(name)).shape}" for name in shown)
+        return f"<PtychoDataContainer {facts} ground_truth={self.has_ground_truth} {self.framework} on {self.device}>"
 
-    @property
-    def has_ground_truth(self) -> bool:
-        """Whether Y is known; where not, Y_I is ones and Y_phi zeros, as the contract fills them."""
-        return self._grouped["Y"] is not None
-
-    @cached_property
-    def X(self) -> FrameworkArray:
-        """Scaled amplitude, (B, N, N, C) float32."""
-        return self._convert(self._grouped["X_full"])
-
-    @cached_property
-    def Y(self) -> FrameworkArray:
-        """True patches, (B, N, N, C) complex64; ones without memory where unknown."""
-        return self._convert(self._truth())
-
-    @cached_property
-    def Y_I(self) -> FrameworkArray:
-        """Amplitude of Y, (B, N, N, C) float32, despite its name."""
-        truth = self._truth()
-        return self._convert(np.abs(truth) if self.has_ground_truth else truth.real)
-
-    @cached_property
-    def Y_phi(self) -> FrameworkArray:
-        """Phase of Y in radians, (B, N, N, C) float32."""
-        truth = self._truth()
-        return self._convert(np.angle(truth) if self.has_ground_truth else truth.imag)
-
-    @property
-    def YY_full(self) -> FrameworkArray | None:
-        """The whole object, (H, W) complex64, where known."""
-        whole = self._grouped["objectGuess"]
-        return None if whole is None else self._convert(whole)
-
-    @cached_property
-    def norm_Y_I(self) -> FrameworkArray:
-        """√(photons / mean Σ X²), 0-d float32."""
-        scaled = channels_first(self._grouped["X_full"])
-        energy = np.einsum("bcij,bcij->bc", scaled, scaled, dtype=np.float64)
-        return self._convert(np.array(photon_scale(self._n_photons, float(energy.mean())), np.float32))
-
-    @cached_property
-    def coords_nominal(self) -> FrameworkArray:
-        """Relative coordinates of the nominal positions, (B, 1, 2, C) float32."""
-        return self._convert(self._grouped["coords_start_relative"].astype(np.float32))
-
-    @cached_property
-    def coords_true(self) -> FrameworkArray:
-        """Relative coordinates of the corrected positions, (B, 1, 2, C) float32."""
-        return self._convert(self._grouped["coords_relative"].astype(np.float32))
+    def __getattr__(self, name: str) -> FrameworkArray:
+        if name not in ATTRIBUTES:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        values = self.array(name)
+        self.__dict__[name] = (
+            None if values is None else as_framework(values, framework=self.framework, device=self.device)
+        )
+        return self.__dict__[name]
 
     @property
     def coords(self) -> FrameworkArray:
         """The nominal coordinates under their older name."""
         return self.coords_nominal
 
-    @cached_property
-    def nn_indices(self) -> FrameworkArray:
-        """Scan points of each group, (B, C) int32."""
-        return self._convert(self._grouped["nn_indices"])
+    @property
+    def has_ground_truth(self) -> bool:
+        """Whether Y is known; where not, Y_I is ones and Y_phi zeros, expanded, as the contract fills them."""
+        return self.grouped["Y"] is not None
+
+    def array(self, name: str) -> np.ndarray | None:
+        """Return an attribute as NumPy has it."""
+        return ATTRIBUTES[name](self)
+
+    def to_npz(self, file_path: str | Path) -> None:
+        """Write every attribute that is known."""
+        arrays = {name: self.array(name) for name in ATTRIBUTES}
+        np.savez(file_path, allow_pickle=False, **{name: a for name, a in arrays.items() if a is not None})
+
+    def as_tf_dataset(
+        self, batch_size: int, shuffle: bool = True, *, intensity_scale: float | None = None, seed: int | None = None
+    ) -> FrameworkArray:
+        """Return a ``tf.data.Dataset`` of ((X·s, coords), (centred Y_I of channel 0, X·s, (X·s)²)).
+
+        The scale s is ``norm_Y_I`` if None. Each epoch is shuffled anew, from ``seed``.
+        """
+        tensorflow = require("tensorflow", extra="tensorflow")
+        scale = np.float32(self.array("norm_Y_I") if intensity_scale is None else intensity_scale)
+        X, coords, amplitude = (np.asarray(self.array(name)) for name in ("X", "coords_nominal", "Y_I"))
+        stream = random_stream(seed) if shuffle else None
+
+        def batches() -> Iterator[tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]]:
+            order = np.arange(len(self)) if stream is None else stream.permutation(len(self))
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                scaled = X[rows] * scale
+                centred = center_channels(amplitude[rows], coords[rows])[..., :1]
+                yield (scaled, coords[rows]), (centred, scaled, scaled * scaled)
+
+        N, C = X.shape[2:]
+        x, xy, y = (tensorflow.TensorSpec((None, *shape), "float32") for shape in ((N, N, C), (1, 2, C), (N, N, 1)))
+        return tensorflow.data.Dataset.from_generator(batches, output_signature=((x, xy), (y, x, x)))
 
     @cached_property
-    def global_offsets(self) -> FrameworkArray:
-        """Mean position of each group, (B, 1, 2, 1) float64."""
-        return self._convert(self._grouped["coords_offsets"])
+    def _unknown(self) -> np.ndarray:
+        return np.broadcast_to(np.complex64(1), self.grouped["X_full"].shape)
 
-    @cached_property
-    def local_offsets(self) -> FrameworkArray:
-        """−(position − mean), (B, 1, 2, C) float64."""
-        return self._convert(self._grouped["coords_relative"])
+    def _norm(self) -> np.ndarray:
+        scaled = channels_first(self.grouped["X_full"])
+        energy = np.einsum("bcij,bcij->bc", scaled, scaled, dtype=np.float64)
+        return np.array(photon_scale(self.n_photons, float(energy.mean())), np.float32)
 
-    @cached_property
-    def probe(self) -> FrameworkArray:
-        """Illumination, (N, N) complex64."""
-        return self._convert(self._probe)
 
-    def _truth(self) -> Complex64[np.ndarray, "B N N C"]:
-        truth = self._grouped["Y"]
-        return np.broadcast_to(np.complex64(1), self._grouped["X_full"].shape) if truth is None else truth
+PtychoDataContainerTorch = PtychoDataContainer
 
-    def _convert(self, values: np.ndarray) -> FrameworkArray:
-        return as_framework(values, framework=self._framework, device=self._device)
+ATTRIBUTES: Final[Mapping[str, Callable[[PtychoDataContainer], np.ndarray | None]]] = MappingProxyType({
+    "X": lambda c: c.grouped["X_full"],  # (B, N, N, C) float32, scaled amplitude
+    "Y": lambda c: c._unknown if c.grouped["Y"] is None else c.grouped["Y"],  # (B, N, N, C) complex64
+    "Y_I": lambda c: c._unknown.real if c.grouped["Y"] is None else np.abs(c.grouped["Y"]),  # an amplitude
+    "Y_phi": lambda c: c._unknown.imag if c.grouped["Y"] is None else np.angle(c.grouped["Y"]),  # radians
+    "YY_full": lambda c: c.grouped["objectGuess"],  # (H, W) complex64
+    "norm_Y_I": lambda c: c._norm(),  # √(photons / mean Σ X²), 0-d float32
+    "coords_nominal": lambda c: c.grouped["coords_start_relative"].astype(np.float32),  # (B, 1, 2, C)
+    "coords_true": lambda c: c.grouped["coords_relative"].astype(np.float32),  # (B, 1, 2, C), of corrected positions
+    "nn_indices": lambda c: c.grouped["nn_indices"],  # (B, C) int32
+    "global_offsets": lambda c: c.grouped["coords_offsets"],  # (B, 1, 2, 1) float64, group means
+    "local_offsets": lambda c: c.grouped["coords_relative"],  # (B, 1, 2, C) float64, −(position − mean)
+    "probe": lambda c: c.first_mode,  # (N, N) complex64
+})  # fmt: skip
+"""The names of the contract and their arrays."""
 
 
 def load(
@@ -203,18 +181,10 @@ def load(
     framework: Framework = "torch",
     device: torch.device | str = "cpu",
 ) -> PtychoDataContainer:
-    """Call ``cb`` for grouped data and contain it, whole or one side of a split.
+    """Call ``cb`` for grouped data and contain it, whole or, with ``create_split``, one side of a split.
 
-    Parameters
-    ----------
-    cb
-        Returns the grouped dictionary; with ``create_split`` a pair of it and the fraction of groups to train on.
-    probeGuess
-        Illumination.
-    which
-        Side of the split, "train" (the first groups) or "test".
-    create_split
-        Whether to split; every array of the container is then split alike.
+    For a split ``cb`` returns the pair of the grouped dictionary and the fraction of the groups, the first ones, that
+    are for training; every array is split alike.
 
     Raises
     ------
@@ -241,16 +211,16 @@ def _side(grouped: GroupedData, fraction: float, *, which: str | None) -> Groupe
         raise ConfigError(
             f"expected a fraction that leaves groups on both sides; {fraction} of {n_groups} groups gives {n_train}."
         )
+    whole = ("objectGuess", "sample_indices")  # these belong to the scan, all others to its groups
     part = {
-        key: value[sides[which]] if key in PER_GROUP and isinstance(value, np.ndarray) else value
+        key: value[sides[which]] if key not in whole and isinstance(value, np.ndarray) else value
         for key, value in grouped.items()
     }
     return cast(GroupedData, part)
 
 
 def _check_grouped(grouped: GroupedData) -> None:
-    needed = GroupedData.__required_keys__
-    missing = sorted(needed - grouped.keys())
+    missing = sorted(GroupedData.__required_keys__ - grouped.keys())
     if missing:
         raise MissingFieldError(
             f"expected the keys of generate_grouped_data; {', '.join(missing)} missing, found {', '.join(grouped)}.",

@@ -7,7 +7,7 @@ by importing it. Nothing of ptychofold reads it: pass it to `ptychofold.compat.f
 from types import MappingProxyType
 from typing import Final
 
-from ptychofold.compat.names import reject_unknown
+from ptychofold.config.dialects import reject_unknown
 from ptychofold.errors import ConfigError
 
 __all__ = ["LEGACY_DEFAULTS", "cfg", "get", "get_bigN", "params", "set"]

@@ -1,6 +1,5 @@
 """The base of every configuration: frozen, documented, strict, loadable from TOML with dotted overrides."""
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ptychofold.config.dialects import suggest
 from ptychofold.errors import ConfigError
 
 __all__ = ["Config"]
@@ -91,9 +91,7 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(str(problem["loc"][-1]), cls.model_fields, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(cls.model_fields))}"
-            sentences.append(f"unknown setting {where!r} ({hint})")
+            sentences.append(f"unknown setting {where!r} ({suggest(str(problem['loc'][-1]), cls.model_fields)})")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             sentences.append(f"{where}: {message}; found {problem['input']!r}" if where else message)

@@ -1,16 +1,18 @@
 """Illuminations to simulate with; each (1, N, N) complex64 of unit power, ``Σ |P|² = 1``."""
 
 from collections.abc import Callable, Mapping
+from math import ceil
 from types import MappingProxyType
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Complex64
+from jaxtyping import Complex, Complex64, Float64
+from scipy.ndimage import gaussian_filter
 
 from ptychofold.errors import ConfigError
 from ptychofold.physics.fourier import centered_ifft2
 
-__all__ = ["PROBES", "disk_probe", "focused_probe", "gaussian_probe", "make_probe"]
+__all__ = ["PROBES", "disk_probe", "focused_probe", "gaussian_probe", "make_probe", "soft_disk"]
 
 
 def gaussian_probe(N: int, *, fwhm: float | None = None) -> Complex64[np.ndarray, "1 N N"]:
@@ -83,6 +85,25 @@ def make_probe(name: str, N: int) -> Complex64[np.ndarray, "1 N N"]:
     if name not in PROBES:
         raise ConfigError(f"expected a probe named {', '.join(PROBES)}; found {name!r}.")
     return PROBES[name](N)
+
+
+def soft_disk(N: int, *, diameter: float, sigma: float) -> Float64[np.ndarray, "N N"]:
+    """Return a mask that is 1 in a disk around the corner of the four middle pixels and falls off like a Gaussian.
+
+    Parameters
+    ----------
+    N
+        Side in pixels.
+    diameter
+        In pixels.
+    sigma
+        Standard deviation of the edge in pixels; 0 makes it sharp.
+    """
+    axis = np.arange(N) - N // 2 + 0.5
+    disk = (np.hypot(axis[:, None], axis) < diameter / 2).astype(np.float64)
+    if sigma > 0:
+        disk = gaussian_filter(disk, sigma, mode="constant", radius=ceil(3 * sigma))
+    return np.asarray(disk / disk.max())
 
 
 def _radius(N: int) -> np.ndarray:

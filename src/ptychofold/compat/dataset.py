@@ -1,0 +1,314 @@
+"""The PyTorch side's data set and loader: TensorDict batches over stores, each pattern kept once."""
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Complex64, Float, Float32, Int64, Real
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ptychofold.compat.config_torch import DataConfig, ModelConfig, TrainingConfig, scaling_profile
+from ptychofold.compat.coords import grouping_of
+from ptychofold.config import GroupingConfig
+from ptychofold.conventions import xy_from_yx
+from ptychofold.data import GroupBatch
+from ptychofold.data.inner import InnerGroups
+from ptychofold.data.manifest import MANIFEST_NAME
+from ptychofold.data.store import PatternStore
+from ptychofold.errors import ConfigError, FormatError
+from ptychofold.optional import require
+from ptychofold.physics import CountIntensityScaling
+from ptychofold.physics.probes import soft_disk
+from ptychofold.raw_data import RawData
+from ptychofold.scaling import amplitude_sums, physics_scale, torch_rms_scale
+from ptychofold.validation import check_probe
+
+if TYPE_CHECKING:
+    from tensordict import TensorDict
+
+__all__ = ["Collate", "PtychoDataset", "TensorDictDataLoader"]
+
+AnyPath = str | Path
+Batch = tuple["TensorDict", Complex64[Tensor, "*B C P N N"], Float32[Tensor, "*B 1 1 1"]]
+Groups = Sequence[int] | Int64[np.ndarray, " B"] | Int64[Tensor, " B"]
+
+
+class PtychoDataset(Dataset[Batch]):
+    """Groups of the experiments in a directory; an item is (TensorDict, probes, probe scaling), one group or many.
+
+    Each file becomes a `PatternStore` in ``data_dir``; groups are indices, and patterns are gathered when asked for.
+
+    Parameters
+    ----------
+    ptycho_dir
+        Directory of NPZ files, one experiment each in the order of their names; or one file.
+    model_config, data_config
+        The PyTorch dialect's; defaults if None. ``data_config.subsample_seed`` seeds the groups.
+    training_config
+        Accepted for the sake of the reference's call. In the older call, ``PtychoDataset(ptycho_dir, probe_dir,
+        data_dir, remake_map)``, the first four mean what they meant there.
+    data_dir
+        Where the stores are, or will be.
+    remake_map
+        Make the stores anew; without it one is made where there is none.
+    defer_ci_statistics
+        Wait for `set_ci_statistics_from_indices`; else all groups count as training data.
+    probe_dir
+        Directory of NPZ files whose ``probeGuess`` replace the experiments' own, in the order of their names.
+    """
+
+    def __init__(  # noqa: PLR0917 (the reference's signature)
+        self,
+        ptycho_dir: AnyPath,
+        model_config: ModelConfig | AnyPath | None = None,
+        data_config: DataConfig | AnyPath | None = None,
+        training_config: TrainingConfig | bool | None = None,
+        data_dir: AnyPath = "data/memmap",
+        remake_map: bool = False,
+        defer_ci_statistics: bool = False,
+        *,
+        probe_dir: AnyPath | None = None,
+    ) -> None:
+        if isinstance(model_config, AnyPath):
+            probe_dir, model_config = model_config, None
+        if isinstance(data_config, AnyPath):
+            data_dir, data_config = data_config, None
+        self._configure(model_config, data_config)
+        self.file_list = _npz_files(ptycho_dir)
+        remake = training_config if isinstance(training_config, bool) else remake_map
+        scans = [_stored(file, Path(data_dir) / file.stem, remake=remake) for file in self.file_list]
+        if probe_dir is not None:
+            scans = [_with_probe(*pair) for pair in zip(scans, _npz_files(probe_dir), strict=True)]
+        self._group(scans)
+        if self.ci_contract_active and not defer_ci_statistics:
+            self.set_ci_statistics_from_indices(range(len(self)))
+
+    @classmethod
+    def from_np(  # noqa: PLR0917 (the reference's signature)
+        cls,
+        diff_patterns: Real[np.ndarray, "scan N N"],
+        probe: Complex64[np.ndarray, "*P N N"],
+        positions: Real[np.ndarray, "scan 2"],
+        model_config: ModelConfig,
+        data_config: DataConfig,
+        scaling_constant: float | None = None,
+    ) -> Self:
+        """Show patterns in memory, at positions (y, x); integers are taken as counts.
+
+        ``scaling_constant``, such as a trained model's, replaces the RMS constant.
+        """
+        dataset = cls.__new__(cls)
+        dataset._configure(model_config, data_config)
+        counts = dataset.ci_contract_active or diff_patterns.dtype.kind in "ui"
+        scan = RawData.from_arrays(
+            patterns=diff_patterns,
+            positions=positions,
+            probe=probe,
+            measurement="intensity" if counts else "amplitude",
+        )
+        dataset.file_list = []
+        dataset._group([scan], rms=scaling_constant)
+        if dataset.ci_contract_active:
+            dataset.set_ci_statistics_from_indices(range(len(dataset)))
+        return dataset
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __getitem__(self, idx: int | slice | Groups) -> Batch:
+        """Return one group, or as many as the index names, in its order."""
+        wanted = self.kept[idx if isinstance(idx, int | slice) else np.asarray(idx)]
+        chosen = np.atleast_1d(wanted)
+        batch = self.groups.__getitems__(chosen.tolist())
+        fields = {**self._fields(batch), "center_scan_id": torch.from_numpy(self.groups.seeds[chosen]).long()}
+        fields["center_scan_id_available"] = torch.ones(len(chosen), dtype=torch.bool)
+        probes = self._probes("probes", batch)
+        scaling = self.data_dict["probe_scaling"][batch.experiment].view(-1, 1, 1, 1)
+        if self.ci_contract_active:
+            for name, values in self.get_ci_statistics().items():
+                fields[name] = values[batch.experiment].view(-1, 1, 1, 1)
+            fields |= {"measured_intensity": batch.diffraction, "probe_normalization": scaling[..., None]}
+            fields |= {"probe_training": probes, "probe_physical": self._probes("probes_physical", batch)}
+        tensors = require("tensordict", extra="tensordict").TensorDict(fields, batch_size=[len(chosen)])
+        return (tensors[0], probes[0], scaling[0]) if wanted.ndim == 0 else (tensors, probes, scaling)
+
+    __getitems__ = __getitem__  # torch's batched hook
+
+    @property
+    def mmap_ptycho(self) -> "TensorDict":
+        """All groups at once, gathered now: what the reference kept on disk."""
+        return self[:][0]
+
+    def get_experiment_dataset(self, experiment_idx: int) -> Self:
+        """Return the groups of one experiment, whose number stays."""
+        part = copy(self)
+        part.kept = self.kept[self.groups.table.experiment[self.kept] == experiment_idx]
+        if not len(part):
+            raise ConfigError(f"expected one of {len(self.groups.scans)} experiments, from 0; found {experiment_idx}.")
+        return part
+
+    def set_ci_statistics_from_indices(self, indices: Groups) -> dict[str, Float32[Tensor, " experiment"]]:
+        """Measure the counts of the training split's groups, experiment by experiment, and keep the result.
+
+        Raises
+        ------
+        ConfigError
+            If an experiment has no group in the split.
+        """
+        chosen, measured = self.kept[np.asarray(indices)], []
+        for number, scan in enumerate(self.groups.scans):
+            training = self.groups.rows(chosen, scan=number)
+            if not len(training):
+                raise ConfigError(f"expected training groups of every experiment; number {number} has none. Add some.")
+            measured.append(CountIntensityScaling.from_scan(scan, training=training))
+        self.data_dict["ci_statistics"] = {
+            name: torch.tensor([getattr(profile, name) for profile in measured])
+            for name in ("rms_input_scale", "mean_measured_intensity")
+        }
+        return self.get_ci_statistics()
+
+    def get_ci_statistics(self) -> dict[str, Float32[Tensor, " experiment"]]:
+        """Return what was measured over the training split; a `ConfigError` if nothing was."""
+        if "ci_statistics" not in self.data_dict:
+            raise ConfigError("no counts were measured; call set_ci_statistics_from_indices(training_indices) first.")
+        return dict(self.data_dict["ci_statistics"])
+
+    def _configure(self, model_config: ModelConfig | None, data_config: DataConfig | None) -> None:
+        self.model_config, self.data_config = model_config or ModelConfig(), data_config or DataConfig()
+        for name, choices in {"data_scaling": ("Parseval",), "normalize": ("Batch", "Group", "None")}.items():
+            if getattr(self.data_config, name) not in choices:
+                raise ConfigError(f"{name}: expected one of {choices}; found {getattr(self.data_config, name)!r}.")
+        counts = scaling_profile(self.data_config) is CountIntensityScaling
+        self.ci_contract_active = counts and self.model_config.physics_forward_mode == "rectangular_scaled"
+
+    def _group(self, scans: Sequence[RawData], *, rms: float | None = None) -> None:
+        config, supervised = self.data_config, self.model_config.mode == "Supervised"
+        if self.ci_contract_active:
+            scans = [replace(scan, measurement="intensity", energy=None) for scan in scans]
+        self.groups = InnerGroups(
+            scans,
+            grouping_of(config) if self.model_config.object_big and not supervised else GroupingConfig(),
+            x_bounds=config.x_bounds,
+            y_bounds=config.y_bounds,
+            values="counts" if self.ci_contract_active else "amplitude",
+            ground_truth=supervised,
+        )
+        self.kept = np.arange(len(self.groups))
+        factors = torch.tensor([_probe_factor(scan.probe, self.model_config, config) for scan in scans])
+        centers = torch.from_numpy(xy_from_yx(self.groups.centers).copy())
+        self.data_dict: dict[str, Any] = {
+            "probes": self.groups.probe * factors.view(-1, 1, 1, 1),
+            "probes_physical": self.groups.probe,
+            "probe_scaling": factors,
+            "com": centers[0] if len(scans) == 1 else centers,
+            "objectGuess": [scan.object for scan in scans],
+        }
+        if not self.ci_contract_active:
+            constants = torch.tensor([(1.0, 1.0) if config.normalize == "None" else _constants(scan) for scan in scans])
+            self.data_dict["scaling_constant"] = constants[:, 0] if rms is None else torch.full((len(scans),), rms)
+            self.physics_constant = constants[:, 1]
+
+    def _fields(self, batch: GroupBatch) -> dict[str, Tensor]:
+        fields = {
+            "images": batch.diffraction,
+            "coords_global": _xy(batch.centers[:, None] + batch.offsets),
+            "coords_center": _xy(batch.centers[:, None]),
+            "coords_relative": -_xy(batch.offsets),
+            "coords_start_relative": -_xy(batch.offsets_nominal),
+            "nn_indices": batch.members.long(),
+            "experiment_id": batch.experiment,
+        }
+        if not self.ci_contract_active:
+            rms, physics = self.data_dict["scaling_constant"][batch.experiment], self.physics_constant[batch.experiment]
+            if self.data_config.normalize == "Group" and batch.members.shape[1] > 1:
+                rms = batch.diffraction.shape[-1] * batch.diffraction.square().sum((2, 3)).mean(1).rsqrt()
+                physics = batch.diffraction.sum((2, 3)).mean(1).reciprocal()
+            fields |= {"rms_scaling_constant": rms.view(-1, 1, 1, 1)}
+            fields |= {"physics_scaling_constant": physics.view(-1, 1, 1, 1)}
+        if batch.patches is not None:
+            fields |= {"label_amp": batch.patches.abs(), "label_phase": batch.patches.angle()}
+        return fields
+
+    def _probes(self, name: str, batch: GroupBatch) -> Complex64[Tensor, "B C P N N"]:
+        probes: Tensor = self.data_dict[name][batch.experiment.long()]
+        return probes[:, None].expand(-1, batch.members.shape[1], -1, -1, -1)
+
+
+class TensorDictDataLoader(DataLoader[Batch]):
+    """Loads batches with one gather each, also in workers; ``collate_fn`` is given the whole batch."""
+
+    def __init__(
+        self,
+        dataset: PtychoDataset,
+        batch_size: int = 1,
+        *,
+        collate_fn: object = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(dataset, batch_size, collate_fn=collate_fn or _unchanged, **options)  # type: ignore[arg-type]
+
+
+class Collate:
+    """Puts a batch on a device; None leaves it where it is."""
+
+    def __init__(self, device: torch.device | str | None = None) -> None:
+        self.device = device
+
+    def __call__(self, x: Batch) -> Batch:
+        """Return the batch on the device."""
+        return x if self.device is None else tuple(item.to(self.device) for item in x)  # type: ignore[return-value]
+
+
+def _unchanged(batch: Batch) -> Batch:
+    return batch
+
+
+def _npz_files(path: AnyPath) -> list[Path]:
+    files = [Path(path)] if Path(path).is_file() else sorted(Path(path).glob("*.npz"))
+    if not files:
+        raise FormatError("expected NPZ files in the directory; found none.", path=Path(path))
+    return files
+
+
+def _stored(file: Path, folder: Path, *, remake: bool) -> RawData:
+    if remake and (folder / MANIFEST_NAME).exists():
+        rmtree(folder)
+    return PatternStore.create(RawData.from_file(file), folder).scan
+
+
+def _with_probe(scan: RawData, file: Path) -> RawData:
+    with np.load(file, allow_pickle=False) as archive:
+        probe = check_probe(archive["probeGuess"], N=scan.N, path=file)
+    return replace(scan, probe=probe)
+
+
+def _constants(scan: RawData) -> tuple[float, float]:
+    """Return the RMS and the physics constant over all patterns of a scan."""
+    amplitude = amplitude_sums(scan.patterns, measurement=scan.measurement)
+    return torch_rms_scale(float(scan.energies().mean()), scan.N), physics_scale(float(amplitude.mean()))
+
+
+def _probe_factor(probe: Complex64[np.ndarray, "mode N N"], model: ModelConfig, data: DataConfig) -> float:
+    """Return what brings the mean |probe|, under the mask, to 1 / probe_scale."""
+    if not data.probe_normalize:
+        return 1.0
+    return 1 / (float(data.probe_scale) * float((np.abs(probe) * _mask(model, probe.shape[-1])).mean()))
+
+
+def _mask(model: ModelConfig, N: int) -> Float[np.ndarray, "N N"]:
+    """Return the given mask, or for ``probe_mask=True`` a disk of diameter N/2 with a soft edge."""
+    given = model.probe_mask if model.probe_mask_tensor is None else model.probe_mask_tensor
+    if isinstance(given, Tensor):
+        return np.asarray(given, np.float64)
+    diameter = model.probe_mask_diameter or N / 2
+    return soft_disk(N, diameter=diameter, sigma=model.probe_mask_sigma) if given else np.ones((N, N))
+
+
+def _xy(coordinates: Float32[Tensor, "B C 2"]) -> Float32[Tensor, "B C 1 2"]:
+    return coordinates.flip(-1)[:, :, None]

@@ -1,0 +1,164 @@
+"""Settings of other projects: strict dataclasses, and a glossary that renames settings and spells values anew."""
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar, Final, Self
+
+from ptychofold.errors import ConfigError, ContractError
+
+__all__ = [
+    "SAME",
+    "Glossary",
+    "Name",
+    "Settings",
+    "UnknownSettingError",
+    "Values",
+    "choice",
+    "reject_unknown",
+    "suggest",
+]
+
+
+class UnknownSettingError(ConfigError, TypeError, KeyError):
+    """No setting has this name; as Python has it, an unexpected keyword or a missing key."""
+
+
+class Settings:
+    """Base of a dialect's dataclasses: a keyword that is no field is an error that names the nearest field."""
+
+    __dataclass_fields__: ClassVar[dict]  # type: ignore[type-arg]
+
+    def __new__(cls, *_: object, **settings: object) -> Self:
+        """Look at the keywords before the dataclass's own ``__init__`` does."""
+        reject_unknown(settings, known=[field.name for field in fields(cls)], where=cls.__name__)
+        return super().__new__(cls)
+
+
+def reject_unknown(names: Iterable[str], *, known: Collection[str], where: str) -> None:
+    """Refuse the first name that is not known.
+
+    Raises
+    ------
+    UnknownSettingError
+        With the nearest known name.
+    """
+    for name in names:
+        if name not in known:
+            raise UnknownSettingError(f"{where}: unknown setting {name!r} ({suggest(name, known)}).")
+
+
+def suggest(name: str, known: Collection[str]) -> str:
+    """Say which known name was meant, or all of them.
+
+    Examples
+    --------
+    >>> suggest("neigbors", ["n_neighbors", "grid"])
+    "did you mean 'n_neighbors'?"
+    """
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+@dataclass(frozen=True)
+class Values:
+    """How the values of one setting are spelt in each dialect."""
+
+    read: Callable[[object, str], object]
+    """Turn a dialect's value into the native one."""
+
+    write: Callable[[object, str], object]
+    """Turn a native value into the dialect's."""
+
+
+SAME: Final = Values(read=lambda value, _: value, write=lambda value, _: value)
+"""Values that are spelt alike everywhere."""
+
+
+def choice(columns: Mapping[str, int], *spellings: tuple[object, ...]) -> Values:
+    """Spell values by a table whose first column is native; out goes the first row that fits.
+
+    Parameters
+    ----------
+    columns
+        Column of each dialect.
+    spellings
+        Rows of the table.
+    """
+
+    def look_up(value: object, source: int, target: int) -> object:
+        for row in spellings:
+            if row[source] == value:
+                return row[target]
+        known = list(dict.fromkeys(row[source] for row in spellings))
+        raise ConfigError(f"expected one of {known}.")
+
+    return Values(
+        read=lambda value, dialect: look_up(value, columns[dialect], 0),
+        write=lambda value, dialect: look_up(value, 0, columns[dialect]),
+    )
+
+
+@dataclass(frozen=True)
+class Name:
+    """One setting: its name in each dialect, None where the dialect lacks it, and its values."""
+
+    names: Mapping[str, str | None]
+    values: Values
+
+    def of(self, dialect: str) -> str | None:
+        """Return the name in a dialect."""
+        return self.names[dialect]
+
+
+class Glossary(tuple[Name, ...]):
+    """The names of settings in several dialects.
+
+    Examples
+    --------
+    >>> sizes = Glossary.of(("native", "other"), ("size", "N", SAME))
+    >>> sizes.translate({"N": 64}, source="other", target="native")
+    {'size': 64}
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, dialects: tuple[str, ...], *rows: tuple[str | Values | None, ...]) -> Self:
+        """Make a glossary of rows that hold a name for each dialect, or None, and end with the values."""
+        return cls(Name(dict(zip(dialects, names, strict=True)), values) for *names, values in rows)  # type: ignore[arg-type]
+
+    def translate(
+        self, settings: Mapping[str, object], *, source: str, target: str, only: Collection[str] | None = None
+    ) -> dict[str, object]:
+        """Rename settings and spell their values anew.
+
+        Parameters
+        ----------
+        settings
+            Flat mapping in the source dialect; None values and settings that the glossary lacks are left out.
+        source, target
+            The two dialects.
+        only
+            Target names wanted; all if None.
+
+        Raises
+        ------
+        ConfigError
+            If a value is unknown in the source dialect.
+        ContractError
+            If a value has no form in the target dialect.
+        """
+        translated: dict[str, object] = {}
+        for name in self:
+            theirs, ours = name.of(source), name.of(target)
+            if theirs is None or ours is None or (only is not None and ours not in only):
+                continue
+            value = settings.get(theirs)
+            if value is None:
+                continue
+            try:
+                translated[ours] = name.values.write(name.values.read(value, source), target)
+            except (ConfigError, ContractError) as error:
+                raise type(error)(f"{theirs}={value!r}: {error}") from None
+        return translated
