@@ -16,14 +16,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import hdf5plugin
 import numpy as np
+import torch
 
+from ptychofold.config import GroupingConfig
+from ptychofold.data import GroupedDataset
 from ptychofold.data.decode import block_reader
 from ptychofold.data.files import npy_header
 from ptychofold.data.ingest import BLOCK_BYTES
@@ -36,7 +39,7 @@ from ptychofold.raw_data import RawData
 
 LEAST_RATIO, MOST_ANONYMOUS = 0.7, 400e6
 MOST_OPEN_S, MOST_OPEN_BYTES = 0.05, 30e6
-KINDS = {
+KINDS: dict[str, Mapping[str, object] | None] = {
     "gzip": {"compression": "gzip", "compression_opts": 4, "shuffle": True},
     "bitshuffle": hdf5plugin.Bitshuffle(),
     "npz": None,
@@ -95,7 +98,7 @@ def write_source(path: Path, kind: str, n_scan: int, N: int) -> None:
                     member.write(block.tobytes())
         return
     with h5py.File(path, "w") as file:
-        dataset = file.create_dataset("dp", (n_scan, N, N), np.uint16, chunks=(16, N, N), **KINDS[kind])
+        dataset = file.create_dataset("dp", (n_scan, N, N), np.uint16, chunks=(16, N, N), **(KINDS[kind] or {}))
         for number, block in enumerate(detector_blocks(n_scan, N)):
             dataset[number * 256 : number * 256 + len(block)] = block
 
@@ -128,33 +131,49 @@ def read_alone(scan: RawData) -> float:
     return time.perf_counter() - start
 
 
+def write_alone(path: Path, n_bytes: int) -> float:
+    """Write as many bytes from memory to a file of the same disk, as plainly as can be, and wait for the disk."""
+    block = np.random.default_rng(0).integers(0, 255, BLOCK_BYTES, dtype=np.uint8)
+    start = time.perf_counter()
+    with path.open("wb", buffering=0) as file:
+        for left in range(n_bytes, 0, -BLOCK_BYTES):
+            file.write(block[: min(left, BLOCK_BYTES)].data)
+        os.fsync(file.fileno())
+    taken = time.perf_counter() - start
+    path.unlink()
+    return taken
+
+
 def bench_ingest(folder: Path, *, gigabytes: float, kinds: list[str], N: int = 256) -> bool:
+    """Compare with reading alone, and with the slower of reading alone and writing alone, which bounds any copy."""
     good = True
     n_scan = int(gigabytes * 1e9 / (N * N * 2))
+    raw = n_scan * N * N * 2
     for kind in kinds:
         path = folder / f"scan.{'npz' if kind == 'npz' else 'h5'}"
         write_source(path, kind, n_scan, N)
-        scan = read_source(path, kind)
         ratios = []
         for _ in range(3):
-            alone = read_alone(scan)
+            reading, writing = read_alone(read_source(path, kind)), write_alone(folder / "plain", raw)
+            scan = read_source(path, kind)
             with watched("RssAnon") as peak:
                 start = time.perf_counter()
-                store = PatternStore.create(read_source(path, kind), folder / "store")
+                store = PatternStore.create(scan, folder / "store")
                 taken = time.perf_counter() - start
                 anonymous = peak()
-            ratios.append(alone / taken)
-            raw = len(scan) * N * N * 2
-            size = sum(entry.stat().st_size for entry in store.directory.iterdir())
-            say(
-                f"{kind}: {raw / 1e9:.2f} GB, reading alone {raw / alone / 1e6:.0f} MB/s, "
-                f"ingest {raw / taken / 1e6:.0f} MB/s, "
-                f"ratio {alone / taken:.2f}, peak anonymous {anonymous / 1e6:.0f} MB, store / raw {size / raw:.4f}"
-            )
-            good &= anonymous < MOST_ANONYMOUS and size < 1.02 * raw
             start = time.perf_counter()
             store.verify()
-            say(f"{kind}: verify {raw / (time.perf_counter() - start) / 1e6:.0f} MB/s")
+            verifying = time.perf_counter() - start
+            ratios.append(max(reading, writing) / taken)
+            size = sum(entry.stat().st_size for entry in store.directory.iterdir())
+            speeds = {"reading alone": reading, "writing alone": writing, "ingest": taken, "verify": verifying}
+            say(
+                f"{kind}, {raw / 1e9:.2f} GB:",
+                *(f"{name} {raw / seconds / 1e6:.0f} MB/s," for name, seconds in speeds.items()),
+                f"ingest / reading alone {reading / taken:.2f}, / slower of both {ratios[-1]:.2f};",
+                f"peak anonymous {anonymous / 1e6:.0f} MB; store / raw {size / raw:.4f}",
+            )
+            good &= anonymous < MOST_ANONYMOUS and size < 1.02 * raw
             shutil.rmtree(store.directory)
         path.unlink()
         good &= max(ratios) >= LEAST_RATIO
@@ -229,21 +248,46 @@ def numbered(start: int, stop: int, N: int) -> np.ndarray:
 
 
 def write_live(
-    directory: Path, seconds: float, rate: int, batch: int, N: int, started: "multiprocessing.Queue[float]"
+    directory: Path, *, seconds: float, rate: int, batch: int, N: int, times: "multiprocessing.Queue[float]"
 ) -> None:
     with StoreWriter(directory) as writer:
-        begin, number = time.time(), batch
-        started.put(begin)
+        begin, number, slowest = time.time(), batch, 0.0
+        times.put(begin)
         while number < rate * seconds:
             stop = number + batch
             pause = begin + stop / rate - time.time()
             if pause > 0:
                 time.sleep(pause)
-            rows = np.arange(number, stop)
-            writer.append(numbered(number, stop, N), np.stack([rows, np.full(batch, time.time())], axis=1))
-            number = stop
-        started.put(time.time())
+            rows, patterns, start = np.arange(number, stop), numbered(number, stop, N), time.time()
+            writer.append(patterns, np.stack([rows, np.full(batch, start)], axis=1))
+            number, slowest = stop, max(slowest, time.time() - start)
+        times.put(time.time())
+        times.put(slowest)
         writer.finish()
+
+
+class Trainer:
+    """A reader that trains: small steps on what has been measured, grouped anew each second."""
+
+    def __init__(self) -> None:
+        self.network = torch.nn.Conv2d(4, 4, 3, padding=1)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=1e-6)
+        self.n_steps = 0
+        self.slowest_s = 0.0
+        self._grouped_at = 0.0
+
+    def step(self, scan: RawData) -> None:
+        start = time.time()
+        if start > self._grouped_at + 1:
+            self.dataset = GroupedDataset(scan, GroupingConfig(grid=(2, 2), n_neighbors=5, n_groups=16, seed=0))
+            self._grouped_at = start
+        batch = self.dataset.__getitems__([self.n_steps % 16])
+        self.optimizer.zero_grad()
+        loss = (self.network(batch.diffraction) - batch.diffraction).square().mean()
+        loss.backward()
+        self.optimizer.step()
+        self.n_steps += 1
+        self.slowest_s = max(self.slowest_s, time.time() - start)
 
 
 def bench_live(folder: Path, *, seconds: float, rate: int = 2000, batch: int = 20, N: int = 128) -> bool:
@@ -255,16 +299,19 @@ def bench_live(folder: Path, *, seconds: float, rate: int = 2000, batch: int = 2
         measurement="intensity",
     )
     store = PatternStore.create(first, folder / "live", live=True)
-    started: multiprocessing.Queue[float] = multiprocessing.get_context("spawn").Queue()
-    args = (store.directory, seconds, rate, batch, N, started)
-    process = multiprocessing.get_context("spawn").Process(target=write_live, args=args)
+    spawn = multiprocessing.get_context("spawn")
+    times: multiprocessing.Queue[float] = spawn.Queue()
+    settings = {"seconds": seconds, "rate": rate, "batch": batch, "N": N, "times": times}
+    trainer = Trainer()
+    trainer.step(store.scan)  # torch loads its optimizers at the first use
+    process = spawn.Process(target=write_live, args=(store.directory,), kwargs=settings)
     process.start()
-    begin, n_seen, torn, ages = started.get(), batch, 0, []
+    begin, n_seen, torn, ages = times.get(), batch, 0, []
     while store.is_live:
         store = store.refresh()
         now = time.time()
         if len(store) == n_seen:
-            time.sleep(0.002)
+            trainer.step(store.scan)
             continue
         ages.extend((now - store.scan.positions[n_seen::batch, 1]).tolist())
         for start in range(n_seen, len(store), 256):
@@ -272,7 +319,7 @@ def bench_live(folder: Path, *, seconds: float, rate: int = 2000, batch: int = 2
             read = store.scan.patterns.read(np.arange(start, stop))
             torn += int((read != numbered(start, stop, N)).any(axis=(1, 2)).sum())
         n_seen = len(store)
-    end = started.get()
+    end, slowest = times.get(), times.get()
     process.join()
     store.verify()
     wanted = int(-(-(rate * seconds) // batch)) * batch
@@ -280,8 +327,8 @@ def bench_live(folder: Path, *, seconds: float, rate: int = 2000, batch: int = 2
     latency = np.percentile(np.array(ages) * 1e3, [50, 99, 100])
     say(
         f"{len(store)} patterns of {N}² in {end - begin:.1f} s = "
-        f"{(len(store) - batch) / (end - begin):.0f} patterns/s; "
-        f"torn {torn}, "
+        f"{(len(store) - batch) / (end - begin):.0f} patterns/s, slowest append {slowest * 1e3:.1f} ms; "
+        f"{trainer.n_steps} training steps alongside, slowest {trainer.slowest_s * 1e3:.1f} ms; torn {torn}, "
         f"lost {wanted - len(store)}, dropped {store.n_dropped}, in order {order}; age when first seen: "
         f"median {latency[0]:.1f} ms, 99 % {latency[1]:.1f} ms, most {latency[2]:.1f} ms"
     )
@@ -310,5 +357,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("JAXTYPING_DISABLE", "1")
+    torch.set_num_threads(1)
     sys.exit(main())

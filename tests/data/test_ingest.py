@@ -110,6 +110,17 @@ def test_an_interrupted_ingest_goes_on_where_it_stopped(compressed: Path, tmp_pa
     assert np.array_equal(store.scan.energies(), everything(scan).sum(axis=(1, 2), dtype=np.float64))
 
 
+def test_a_store_that_would_fill_the_page_cache_leaves_it_and_holds_the_same(
+    compressed: Path, tmp_path: Path, scan: RawData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go: list[int] = []
+    monkeypatch.setattr(ingest, "CACHED_SHARE", 0)
+    monkeypatch.setattr(os, "posix_fadvise", lambda *_: let_go.append(1))
+    stored_by(compressed, tmp_path / "store")
+    assert let_go
+    assert np.array_equal(everything(PatternStore.open(tmp_path / "store").scan), everything(scan))
+
+
 def test_a_finished_block_that_is_damaged_is_made_again(compressed: Path, tmp_path: Path, scan: RawData) -> None:
     with pytest.raises(Stopped):
         PatternStore.create(read(compressed), tmp_path / "store", on_progress=stop_after(80))

@@ -13,6 +13,7 @@ import pytest
 
 from ptychofold.config import GroupingConfig
 from ptychofold.data import GroupedDataset, ingest
+from ptychofold.data.appends import MOST_LINES
 from ptychofold.data.live import StoreWriter
 from ptychofold.data.store import PatternStore
 from ptychofold.errors import DtypeError, ShapeError, StoreError
@@ -217,6 +218,50 @@ def test_a_reader_alongside_sees_nothing_torn_and_loses_nothing(tmp_path: Path) 
     whole = store.refresh().scan.patterns.read(slice(0, n_seen))
     assert np.array_equal(whole, numbered(0, n_seen)[0])
     assert n_looks > 10
+
+
+def test_many_appends_are_found_again_by_another_writer_and_by_readers(scan: RawData, tmp_path: Path) -> None:
+    store = PatternStore.create(first(scan, 1), tmp_path / "live", live=True)
+    n_appends = 2 * MOST_LINES + 5
+    with store.writer() as writer:
+        for number in range(n_appends):
+            writer.append(*part(scan, number % 50, number % 50 + 1))
+            if number % 60 == 0:
+                assert len(store.refresh()) == number + 2
+    with store.writer() as writer:
+        assert writer.n_scan == n_appends + 1
+        writer.append(*part(scan, 0, 3), n_dropped=2)
+        writer.sync()
+    now = store.refresh()
+    assert (len(now), now.n_dropped) == (n_appends + 4, 2)
+    now.verify()
+    with store.writer() as writer:
+        writer.finish()
+    assert not list(store.directory.glob("*.log"))
+
+
+def test_only_dropped_patterns_are_counted_too(scan: RawData, store: PatternStore) -> None:
+    with store.writer() as writer:
+        writer.append(*part(scan, 0, 0), n_dropped=3)
+    assert (len(store.refresh()), store.refresh().n_dropped) == (10, 3)
+
+
+def test_an_unfinished_line_of_the_log_does_not_count_and_a_damaged_one_is_found(
+    scan: RawData, store: PatternStore
+) -> None:
+    with store.writer() as writer:
+        for row in range(10, 14):
+            writer.append(*part(scan, row, row + 1))
+        (log,) = store.directory.glob("*.log")
+        whole = log.read_bytes()
+    log.write_bytes(whole[:-5])
+    assert_shows(store.refresh(), scan, 13)
+    log.write_bytes(whole[:40] + b"?" + whole[41:])
+    with pytest.raises(StoreError, match="line 1 of its log of appends is damaged; it holds 10 patterns"):
+        store.refresh()
+    log.write_bytes(whole)
+    with store.writer() as writer:
+        assert writer.n_scan == 14
 
 
 def test_a_dataset_trains_on_what_has_been_measured_so_far(scan: RawData, store: PatternStore) -> None:

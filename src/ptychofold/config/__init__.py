@@ -4,6 +4,8 @@ from ptychofold.config.base import Config
 from ptychofold.config.grouping import GroupingConfig
 from ptychofold.config.loader import LoaderConfig
 from ptychofold.config.mixture import MixtureConfig
+from ptychofold.config.model import ModelConfig
 from ptychofold.config.split import SplitConfig
+from ptychofold.config.training import TrainingConfig
 
-__all__ = ["Config", "GroupingConfig", "LoaderConfig", "MixtureConfig", "SplitConfig"]
+__all__ = ["Config", "GroupingConfig", "LoaderConfig", "MixtureConfig", "ModelConfig", "SplitConfig", "TrainingConfig"]

@@ -9,6 +9,7 @@ last good one.
 import logging
 import os
 import shutil
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,8 +46,10 @@ logger = logging.getLogger(__name__)
 
 BLOCK_BYTES = 32 << 20
 """Bytes of patterns that are read, summed, written and covered by one checksum at a time; two blocks are in memory."""
-SYNC_BLOCKS = 8
+SYNC_BLOCKS = 4
 """Blocks after which the disk is waited for, so that its work goes on beside the reading."""
+CACHED_SHARE = 1 / 8
+"""Share of this machine's memory up to which a store stays cached; of a larger one, what the disk has is let go."""
 PLAN_NAME = "plan.json"
 JOURNAL_NAME = "journal"
 
@@ -229,6 +232,8 @@ class _Writer:
         self._partial = partial
         self._measurement = measurement
         self._path = None if path is None else Path(path)
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        self._passes_cache = record.file_bytes > CACHED_SHARE * memory
         self._file = self._journal = -1
 
     @contextmanager
@@ -270,11 +275,17 @@ class _Writer:
         write_all(self._file, block, offset=HEADER_BYTES + start * self.record.row_bytes)
         self.checksums.append(checksum(block))
         if len(self.checksums) % SYNC_BLOCKS == 0:
-            os.fdatasync(self._file)
+            self._sync()
         write_all(
             self._journal, np.uint32(self.checksums[-1]).astype("<u4").tobytes(), offset=4 * len(self.checksums) - 4
         )
         return start + len(block)
+
+    def _sync(self) -> None:
+        """Wait for the disk; a store that would push everything else out of the page cache leaves it again."""
+        os.fdatasync(self._file)
+        if self._passes_cache and sys.platform == "linux":
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _sum(self, block: Shaped[np.ndarray, "rows N N"], start: int) -> None:
         rows = np.arange(start, start + len(block))

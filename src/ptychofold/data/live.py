@@ -1,9 +1,9 @@
 """Append to a store while the scan is being measured: one writer, any number of readers.
 
-Each append writes the rows behind those that count, then the headers, then the manifest in one step. A reader goes by
-the manifest, so that it sees whole patterns with their positions or does not see them; a writer that dies leaves rows
-that do not count and that the next writer overwrites. A store survives the end of any process at any moment; a power
-cut may cost what was appended since the last `StoreWriter.sync`.
+Each append writes the rows behind those that count, then the headers, then one line of a log. A reader goes by the
+manifest and the log, so that it sees whole patterns with their positions or does not see them; a writer that dies
+leaves rows that do not count and that the next writer overwrites. A store survives the end of any process at any
+moment; a power cut may cost what was appended since the last `StoreWriter.sync`.
 """
 
 import os
@@ -15,9 +15,10 @@ from typing import Self
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from ptychofold.data.appends import MOST_LINES, AppendLog, read_store, remove_logs
 from ptychofold.data.arrays import array_path
 from ptychofold.data.files import locked, npy_header, write_all, writing_explained
-from ptychofold.data.manifest import Manifest, read_manifest
+from ptychofold.data.manifest import Manifest
 from ptychofold.errors import DtypeError, ShapeError, StoreError
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.scaling import energy_sums
@@ -44,12 +45,14 @@ class StoreWriter:
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
         self._resources = ExitStack()
-        self._check_live(read_manifest(self.directory))
+        self._check_live(read_store(self.directory))
         with ExitStack() as stack:
             stack.enter_context(locked(self.directory, doing="appending to it"))
-            self._manifest = read_manifest(self.directory)
+            self._manifest = read_store(self.directory)
             self._check_live(self._manifest)
             self._files = {name: self._open(name, stack) for name in GROWING}
+            self._log = AppendLog.begun(self.directory, self._manifest, durable=False)
+            stack.callback(self._close_log)
             self._resources = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -132,17 +135,26 @@ class StoreWriter:
             self.sync()
             self._manifest = self._manifest.model_copy(update={"state": "whole"})
             self._manifest.write(self.directory, durable=True)
+            remove_logs(self.directory)
         self.close()
 
     def sync(self) -> None:
         """Wait until the disk has everything that was appended."""
         for descriptor in self._files.values():
             os.fsync(descriptor)
-        self._manifest.write(self.directory, durable=True)
+        self._begin_log(durable=True)
+
+    def _begin_log(self, *, durable: bool) -> None:
+        log = AppendLog.begun(self.directory, self._manifest, durable=durable)
+        self._log.close()
+        self._log = log
 
     def close(self) -> None:
         """Release the store to another writer; it stays live."""
         self._resources.close()
+
+    def _close_log(self) -> None:
+        self._log.close()
 
     def _open(self, name: str, stack: ExitStack) -> int:
         descriptor = os.open(array_path(self.directory, name), os.O_RDWR)
@@ -161,15 +173,18 @@ class StoreWriter:
         return int.from_bytes(os.pread(self._files["scan_index"], 8, record.file_bytes - 8), "little", signed=True)
 
     def _commit(self, rows: dict[str, np.ndarray], *, n_dropped: int) -> None:
+        if self._log.n_lines >= MOST_LINES:
+            self._begin_log(durable=False)
         arrays = dict(self._manifest.arrays)
         for name, descriptor in self._files.items():
             write_all(descriptor, rows[name], offset=arrays[name].file_bytes)
             arrays[name] = arrays[name].grown(rows[name])
         for name, descriptor in self._files.items():
             write_all(descriptor, npy_header(arrays[name].shape, np.dtype(arrays[name].dtype)), offset=0)
-        manifest = self._manifest.model_copy(update={"arrays": arrays, "n_dropped": n_dropped})
-        manifest.write(self.directory, durable=False)
-        self._manifest = manifest
+        changes = {"arrays": arrays, "n_dropped": n_dropped, "n_appends": self._manifest.n_appends + 1}
+        grown = self._manifest.model_copy(update=changes)
+        self._log.add(self._manifest, grown)
+        self._manifest = grown
 
     def _check_live(self, manifest: Manifest) -> None:
         if manifest.state != "live":

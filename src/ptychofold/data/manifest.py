@@ -116,6 +116,8 @@ class Manifest(Record):
     measurement: Measurement
     n_dropped: NonNegativeInt = 0
     """Patterns that were measured but not stored, counted while the store was live."""
+    n_appends: NonNegativeInt = 0
+    """Appends to a live store that this manifest knows of; later ones are in its log."""
     sources: tuple[Fingerprint, ...]
     """Files that the scan was read from; none if it came from memory."""
     metadata: Origin

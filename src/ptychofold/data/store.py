@@ -7,10 +7,11 @@ from typing import Self
 import numpy as np
 from jaxtyping import Shaped
 
+from ptychofold.data.appends import read_store
 from ptychofold.data.arrays import check_sizes, open_scan
 from ptychofold.data.ingest import OnProgress, ingest
 from ptychofold.data.live import StoreWriter
-from ptychofold.data.manifest import Manifest, read_manifest
+from ptychofold.data.manifest import Manifest
 from ptychofold.data.verify import find_damage
 from ptychofold.errors import StoreError
 from ptychofold.raw_data import RawData
@@ -95,7 +96,7 @@ class PatternStore:
             If the store is missing, incomplete, stale, damaged, foreign or of a newer schema.
         """
         folder = Path(directory)
-        manifest = read_manifest(folder)
+        manifest = read_store(folder)
         changed = manifest.changed_source() if check_source else None
         if changed is not None:
             raise StoreError(
@@ -151,7 +152,7 @@ class PatternStore:
         StoreError
             If anything is damaged; the message names the arrays and rows.
         """
-        manifest = read_manifest(self.directory)
+        manifest = read_store(self.directory)
         check_sizes(self.directory, manifest)
         damages = find_damage(self.directory, manifest, on_progress=on_progress)
         if damages:

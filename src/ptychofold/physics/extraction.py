@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from ptychofold import patches as kernels
 
-__all__ = ["extract_patches", "place_patches"]
+__all__ = ["extract_patches", "place_patches", "position_gradient"]
 
 
 def extract_patches(
@@ -81,7 +81,7 @@ class _Extract(Function):
         canvas, positions = ctx.saved_tensors
         needs_canvas, needs_positions, _ = ctx.needs_input_grad
         by_canvas = kernels.place_patches(grad, positions, tuple(canvas.shape)) if needs_canvas else None
-        return by_canvas, _slope(canvas, positions, grad) if needs_positions else None, None
+        return by_canvas, position_gradient(canvas, positions, grad) if needs_positions else None, None
 
 
 class _Place(Function):
@@ -96,11 +96,23 @@ class _Place(Function):
         patches, positions = ctx.saved_tensors
         needs_patches, needs_positions, _ = ctx.needs_input_grad
         by_patches = kernels.extract_patches(grad, positions, patches.shape[-1]) if needs_patches else None
-        return by_patches, _slope(grad, positions, patches) if needs_positions else None, None
+        return by_patches, position_gradient(grad, positions, patches) if needs_positions else None, None
 
 
-def _slope(canvas: Tensor, positions: Tensor, patches: Tensor) -> Tensor:
-    """Return ∂/∂position of Re⟨extract(canvas, position), patch⟩ for every patch, (patch, 2)."""
+def position_gradient(
+    canvas: Inexact[Tensor, "H W"], positions: Float[Tensor, "patch 2"], patches: Inexact[Tensor, "patch N N"]
+) -> Float[Tensor, "patch 2"]:
+    """Return ∂/∂position of Re⟨extract(canvas, position), patch⟩, the derivative of a loss with gradient ``patches``.
+
+    Parameters
+    ----------
+    canvas
+        (H, W), what patches are cut from.
+    positions
+        (patch, 2), (y, x) in canvas pixels.
+    patches
+        (patch, N, N), gradient of the loss by each patch.
+    """
     size = patches.shape[-1]
     whole = torch.floor(positions)
     windows = kernels.extract_patches(canvas, whole + ((size + 1) // 2 - size // 2), size + 1)

@@ -21,7 +21,7 @@ class Propagator(ABC):
 
     Detectors see only magnitudes, so besides the exact pair `forward` and `adjoint` there is a cheaper pair with the
     same magnitudes: ``|transform(modulate(P) · O)| == |forward(P · O)|``. What can be done once for a probe is in
-    `modulate`.
+    `modulate`, which multiplies by signs and so is its own adjoint and inverse.
     """
 
     @abstractmethod
@@ -39,6 +39,10 @@ class Propagator(ABC):
     def transform(self, wave: Complex[Tensor, "*batch N N"]) -> Complex[Tensor, "*batch N N"]:
         """Propagate the exit wave of a modulated probe; right in magnitude, not in phase."""
         return self.forward(wave)
+
+    def transform_adjoint(self, wave: Complex[Tensor, "*batch N N"]) -> Complex[Tensor, "*batch N N"]:
+        """Apply the adjoint, and inverse, of `transform`."""
+        return self.adjoint(wave)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,10 @@ class FarField(Propagator):
     def transform(self, wave: Complex[Tensor, "*batch N N"]) -> Complex[Tensor, "*batch N N"]:
         """Propagate the exit wave of a modulated probe; right in magnitude, not in phase."""
         return self.forward(wave) if wave.shape[-1] % 2 else torch.fft.fft2(wave, norm="ortho")
+
+    def transform_adjoint(self, wave: Complex[Tensor, "*batch N N"]) -> Complex[Tensor, "*batch N N"]:
+        """Apply the adjoint, and inverse, of `transform`."""
+        return self.adjoint(wave) if wave.shape[-1] % 2 else torch.fft.ifft2(wave, norm="ortho")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,90 @@
+"""``ptychofold train``: a network learns a scan."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ptychofold.cli.common import new_table, plain, progress, quantity, show
+from ptychofold.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ptychofold.reconstruction.run import RunConfig
+    from ptychofold.reconstruction.training import TrainingRecord
+
+__all__ = ["train"]
+
+STEPS = 1000
+"""Steps of the progress bar."""
+
+
+def train(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A run's TOML file, or a scan file or store.")],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Directory for the model and its settings.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", "-e", min=1, help="Passes over the groups.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", min=0.0, help="Stop after this time.")] = None,
+    gridsize: Annotated[
+        int | None, typer.Option("--gridsize", "-g", min=1, help="Side of the grid: C = gridsize² members.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting, such as training.mode=supervised."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in DIR stopped.")] = False,
+) -> None:
+    """Train a network on the scan that FILE is or names.
+
+    The directory then holds model.safetensors, last.ckpt to resume from, and run.toml, which repeats the run.
+    """
+    from ptychofold.reconstruction.run import train_run
+
+    overrides = [*(settings or ())]
+    if output is not None:
+        overrides.append(f"training.output_dir={str(output.absolute())!r}")
+    if epochs is not None:
+        overrides.append(f"training.epochs={epochs}")
+    if minutes is not None:
+        overrides.append(f"training.max_minutes={minutes}")
+    if gridsize is not None:
+        overrides.append(f"grouping.grid=[{gridsize}, {gridsize}]")
+    run = open_run(file, overrides)
+    if run.training.output_dir is None:
+        raise ConfigError("expected a directory for the model; found none. Give --output DIR or training.output_dir.")
+    with progress("training", total=STEPS) as advance:
+        drawn = 0
+
+        def on_step(done: int, total: int, _loss: float) -> None:
+            nonlocal drawn
+            steps = STEPS * done // max(1, total)
+            advance(steps - drawn)
+            drawn = steps
+
+        _, record = train_run(run, resume=run.training.output_dir if resume else None, on_step=on_step)
+    show(losses_table(record), "")
+    rate = quantity(record.patterns_per_second, "patterns/s")
+    show(f"{record.n_steps} steps in {quantity(record.seconds, 's')}: {rate}", f"wrote {plain(record.model_file)}")
+
+
+def open_run(file: Path, overrides: list[str]) -> "RunConfig":
+    """Read a run's file, or make the run of a scan with the usual settings."""
+    from ptychofold.reconstruction.run import RunConfig
+
+    if file.suffix == ".toml":
+        return RunConfig.from_file(file, overrides=overrides)
+    return RunConfig.from_overrides({"scan": str(file)}, overrides)
+
+
+def losses_table(record: "TrainingRecord") -> "Table":
+    """Return a table of the first, some middle and the last epochs."""
+    names = [name for name in record.epochs[-1] if name != "epoch"]
+    table = new_table("epoch", *names, numbers=("epoch", *names))
+    n = len(record.epochs)
+    for i in sorted({round(k * (n - 1) / 7) for k in range(8)}):
+        losses = record.epochs[i]
+        table.add_row(str(int(losses["epoch"]) + 1), *(f"{losses[name]:.5g}" for name in names))
+    return table

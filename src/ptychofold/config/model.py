@@ -1,0 +1,61 @@
+"""Settings of a model: which network, what it sees, how its output becomes an object patch."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt
+
+from ptychofold.config.base import Config
+
+__all__ = ["ModelConfig", "ModelSize"]
+
+ModelSize = Literal["small", "base", "large"]
+
+
+class ModelConfig(Config):
+    """How a network turns diffraction into object patches.
+
+    Examples
+    --------
+    >>> ModelConfig().size
+    'small'
+    """
+
+    architecture: str = "autoencoder"
+    """Name of the network in ``ptychofold.models.ARCHITECTURES``."""
+
+    size: ModelSize = "small"
+    """Width of the network: ``small`` trains on a processor, ``base`` and ``large`` want a GPU."""
+
+    head: Literal["amplitude_phase", "real_imaginary"] = "amplitude_phase"
+    """Whether the network's two numbers a pixel are amplitude and phase, or real and imaginary part."""
+
+    amplitude_max: float = Field(default=1.2, gt=0.0)
+    """Bound of a patch's amplitude under the head ``amplitude_phase``; a passive object stays below 1."""
+
+    input: Literal["lifted", "amplitude"] = "lifted"
+    """What the network sees: steps of phase retrieval in real space (`ptychofold.models.lifting`), or the pattern."""
+
+    lift_steps: NonNegativeInt = 5
+    """Steps of phase retrieval from a flat object that the network's input has gone through."""
+
+    residual: bool = False
+    """Let the network correct the lifted patch instead of drawing the patch anew; needs the input ``lifted``."""
+
+    overlap: bool = True
+    """Make one object of a group's patches before diffraction, so that members constrain one another (C > 1)."""
+
+    probe_scaling: Literal["auto", "given", "match"] = "auto"
+    """Take the probe to be in √photons as given, or give it the patterns' mean energy.
+
+    "auto" takes the given scale if the patterns hold between a quarter of the probe's energy and a little more than
+    all of it, as behind a passive object.
+    """
+
+    trainable_probe: bool = False
+    """Refine the probe in training; for a single scan."""
+
+    refine_positions: bool = False
+    """Refine the offsets of the members of a group in training; for a single scan and C > 1."""
+
+    seed: NonNegativeInt = 0
+    """Seed of the initial weights."""

@@ -1,0 +1,136 @@
+"""DataContract: what a model was made for, and the refusal of what it was not."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from math import isclose
+from typing import Self
+
+from ptychofold.errors import CheckpointError
+from ptychofold.physics import Geometry
+from ptychofold.raw_data import RawData
+from ptychofold.typing import Measurement
+
+__all__ = ["DataContract"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataContract:
+    """Facts of a scan that a model depends on.
+
+    Examples
+    --------
+    >>> contract = DataContract(N=64, n_modes=1, measurement="intensity")
+    >>> DataContract.from_dict(contract.to_dict()) == contract
+    True
+    """
+
+    N: int
+    """Side of a pattern in pixels."""
+    n_modes: int
+    """Modes of the probe."""
+    measurement: Measurement
+    """What the patterns' numbers are."""
+    geometry: Geometry = field(default_factory=Geometry)
+    """How exit waves reach the detector."""
+    wavelength_m: float | None = None
+    """Wavelength, where the scan says so."""
+    pixel_size_m: tuple[float, float] | None = None
+    """Height and width of an object pixel, where the scan says so."""
+    C: int | None = None
+    """Members of a group in training; None before."""
+
+    @classmethod
+    def of(cls, scan: RawData, *, geometry: Geometry | None = None) -> Self:
+        """Describe a scan."""
+        return cls(
+            N=scan.N,
+            n_modes=len(scan.probe),
+            measurement=scan.measurement,
+            geometry=geometry or Geometry(),
+            wavelength_m=scan.metadata.wavelength_m,
+            pixel_size_m=scan.metadata.pixel_size_m,
+        )
+
+    def with_groups_of(self, C: int) -> Self:
+        """Return the contract of a model that was trained on groups of C."""
+        return replace(self, C=C)
+
+    def check(self, scan: RawData, *, geometry: Geometry | None = None) -> None:
+        """Refuse a scan that the model was not made for.
+
+        Raises
+        ------
+        CheckpointError
+            If N, the probe's modes, the measurement, wavelength, pixel size or propagation differ.
+        """
+        found = type(self).of(scan, geometry=geometry or self.geometry)
+        fixes = {
+            "N": "Crop, bin or pad the scan",
+            "n_modes": "Give the scan a probe with as many modes",
+            "measurement": "Convert the patterns",
+            "geometry": "Propagate as in training",
+            "wavelength_m": "Use a scan of the same wavelength",
+            "pixel_size_m": "Bin or crop the patterns to the same object pixel",
+        }
+        for name, fix in fixes.items():
+            ours, theirs = getattr(self, name), getattr(found, name)
+            if not _alike(ours, theirs):
+                raise CheckpointError(
+                    f"expected a scan with {name} = {_said(ours)}, as the model was made for; found {_said(theirs)}. "
+                    f"{fix}, or train a model for it."
+                )
+
+    def check_groups(self, C: int) -> None:
+        """Refuse groups of another size than those of training.
+
+        Raises
+        ------
+        CheckpointError
+            If they differ.
+        """
+        if self.C is not None and self.C != C:
+            raise CheckpointError(
+                f"expected groups of {self.C}, as the model was trained on; found groups of {C}. Group the scan with "
+                f"a grid of {self.C} members, or train a model for this grid."
+            )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return JSON-like values."""
+        return {**asdict(self), "geometry": self.geometry.model_dump(mode="json")}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Self:
+        """Return the contract that `to_dict` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            If facts are missing or unknown.
+        """
+        known = dict(values)
+        geometry, pixel = known.pop("geometry", None), known.pop("pixel_size_m", None)
+        try:
+            return cls(
+                **known,  # type: ignore[arg-type]  # checked by the constructor's names
+                geometry=Geometry.from_mapping(geometry if isinstance(geometry, Mapping) else {}),
+                pixel_size_m=None if not isinstance(pixel, list | tuple) else (float(pixel[0]), float(pixel[1])),
+            )
+        except TypeError as error:
+            raise CheckpointError(
+                f"expected the facts of a data contract; found {sorted(values)} ({error})."
+            ) from error
+
+
+def _alike(ours: object, theirs: object) -> bool:
+    """Whether facts agree; what one side does not know agrees with all."""
+    if ours is None or theirs is None:
+        return True
+    if isinstance(ours, tuple) and isinstance(theirs, tuple):
+        return all(_alike(a, b) for a, b in zip(ours, theirs, strict=True))
+    if isinstance(ours, float) and isinstance(theirs, float):
+        return isclose(ours, theirs, rel_tol=1e-3)
+    return ours == theirs
+
+
+def _said(fact: object) -> str:
+    return fact.propagation if isinstance(fact, Geometry) else str(fact)

@@ -1,0 +1,249 @@
+"""PtychographyModel: a network and the physics that judges it, from batches to patches and modelled patterns."""
+
+import logging
+from typing import NamedTuple, Self
+
+import torch
+from jaxtyping import Complex64, Float32, Float64, Int64
+from numpy import arange, ndarray
+from torch import Tensor, nn
+
+from ptychofold.config import ModelConfig
+from ptychofold.data import GroupBatch
+from ptychofold.errors import ConfigError, ShapeError
+from ptychofold.models.data_contract import DataContract
+from ptychofold.models.heads import make_head
+from ptychofold.models.lifting import N_FEATURES, Illumination, lift, lifted_features
+from ptychofold.models.registry import make_network
+from ptychofold.physics import AmplitudeScaling, ForwardModel, Geometry, ScalingProfile, apply_overlap
+from ptychofold.raw_data import RawData
+
+__all__ = ["ModelOutput", "PtychographyModel"]
+
+logger = logging.getLogger(__name__)
+
+PASSIVE = (0.25, 1.1)
+"""Shares of the probe's energy that reach the detector behind a passive object."""
+
+
+class ModelOutput(NamedTuple):
+    """What a model makes of a batch."""
+
+    patches: Complex64[Tensor, "B C N N"]
+    """Object patches, one for each pattern; those of a group agree if the overlap is enforced."""
+    amplitude: Float32[Tensor, "B C N N"]
+    """Diffraction amplitude of the patches, in √counts."""
+
+
+class PtychographyModel(nn.Module):
+    """A network from patterns to object patches, with the forward model from patches to patterns.
+
+    Patterns of a group pass through the network one by one, so that the weights fit groups of any size; members see
+    one another through the lifted input and the overlap constraint. Made by `for_scan`.
+
+    Parameters
+    ----------
+    config
+        Settings with ``probe_scaling`` decided ("given" or "match").
+    contract
+        What the model is made for.
+    scaling
+        Statistics of the training patterns.
+    probe
+        (mode, N, N), in √counts.
+    n_scan
+        Scan points, if positions are refined.
+
+    Examples
+    --------
+    >>> from ptychofold.config import GroupingConfig
+    >>> from ptychofold.data import GroupedDataset
+    >>> from ptychofold.testing import make_scan
+    >>> scan = make_scan(n_scan=9, N=16)
+    >>> model = PtychographyModel.for_scan(scan, ModelConfig())
+    >>> model(GroupedDataset(scan, GroupingConfig(seed=0)).load()).patches.shape
+    torch.Size([9, 1, 16, 16])
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        contract: DataContract,
+        scaling: ScalingProfile,
+        probe: Complex64[Tensor, "mode N N"],
+        n_scan: int | None = None,
+    ) -> None:
+        super().__init__()
+        if config.residual and config.input != "lifted":
+            raise ConfigError("expected input='lifted' with residual=True, as there is no patch to correct otherwise.")
+        self.config, self.contract, self.scaling = config, contract, scaling
+        self.forward_model = ForwardModel(
+            probe, propagator=contract.geometry.propagator(), trainable_probe=config.trainable_probe
+        )
+        lifted = config.input == "lifted"
+        self.network = make_network(
+            config.architecture,
+            N_FEATURES if lifted else 1,
+            N=contract.N,
+            size=config.size,
+            skips=lifted,
+            rng=torch.Generator().manual_seed(config.seed),
+        )
+        self.head = make_head(config)
+        self.shifts = nn.Parameter(torch.zeros(n_scan or 0, 2)) if config.refine_positions else None
+
+    @classmethod
+    def for_scan(
+        cls,
+        scan: RawData,
+        config: ModelConfig,
+        *,
+        geometry: Geometry | None = None,
+        training: Int64[ndarray, " n"] | None = None,
+    ) -> Self:
+        """Make an untrained model for a scan.
+
+        Parameters
+        ----------
+        scan
+            Gives N, the probe and the statistics of its patterns.
+        config
+            Settings.
+        geometry
+            How exit waves reach the detector; far field if None.
+        training
+            Scan points of the training split, the only ones that statistics are taken from; all if None.
+
+        Raises
+        ------
+        ConfigError
+            If the settings do not fit one another or N.
+        """
+        rows = arange(len(scan)) if training is None else training
+        scaling = AmplitudeScaling.from_scan(scan, training=rows)
+        probe = torch.from_numpy(scan.probe.copy())
+        matched = _energy_of_patterns(scaling) / float(probe.abs().square().sum())
+        if config.probe_scaling == "auto":
+            config = config.replace(probe_scaling="given" if PASSIVE[0] <= matched <= PASSIVE[1] else "match")
+            logger.info(
+                "patterns hold %.3g of the probe's energy: its scale is taken as %s", matched, config.probe_scaling
+            )
+        if config.probe_scaling == "match":
+            probe = probe * matched**0.5
+        return cls(
+            config,
+            contract=DataContract.of(scan, geometry=geometry),
+            scaling=scaling,
+            probe=probe,
+            n_scan=len(scan),
+        )
+
+    def forward(self, batch: GroupBatch) -> ModelOutput:
+        """Return patches and the patterns that they would give.
+
+        Parameters
+        ----------
+        batch
+            Patterns as amplitude in √counts.
+
+        Raises
+        ------
+        ShapeError
+            If the patterns are of another size.
+        ConfigError
+            If probe or positions are refined and the batch mixes scans.
+        """
+        offsets = self.offsets_of(batch)
+        illumination = self.illumination(batch)
+        patches = self._patches(batch, offsets.detach(), illumination)
+        if self.config.overlap and patches.shape[1] > 1:
+            patches = apply_overlap(patches, offsets, weight=illumination.trust.detach())
+        return ModelOutput(patches=patches, amplitude=self.forward_model(patches, probe=illumination.probe))
+
+    def predict_patches(self, batch: GroupBatch) -> Complex64[Tensor, "B C N N"]:
+        """Return the network's patches before members of a group are averaged, for stitching."""
+        return self._patches(batch, self.offsets_of(batch), self.illumination(batch))
+
+    def illumination(self, batch: GroupBatch) -> Illumination:
+        """Return the probe that belongs to each group of a batch, in √counts: the scans' own, or the refined one."""
+        single = len(batch.probe) == 1
+        if self.config.trainable_probe:
+            self._check_single(batch, "trainable_probe")
+            probe: Tensor = self.forward_model.probe
+        else:
+            probe = batch.probe[0] if single else batch.probe[batch.experiment]
+            if self.config.probe_scaling == "match":
+                scale = batch.scale[:1, None, None] if single else batch.scale[:, None, None, None]
+                power = (probe.real.square() + probe.imag.square()).sum(dim=(-3, -2, -1), keepdim=True)
+                probe = probe * (self.contract.N / 2 / scale / power.sqrt())
+        bad = batch.bad_pixels
+        if bad is not None:
+            bad = bad[0] if single else bad[batch.experiment][:, None]
+        return Illumination(probe=probe, propagator=self.forward_model.propagator, bad_pixels=bad)
+
+    def offsets_of(self, batch: GroupBatch) -> Float32[Tensor, "B C 2"]:
+        """Return member minus center, with the refined positions while training."""
+        if self.shifts is None or not self.training:
+            return batch.offsets
+        self._check_single(batch, "refine_positions")
+        if batch.offsets.shape[1] == 1:
+            raise ConfigError(
+                "expected groups of several members, as refine_positions learns from their overlap; found groups of "
+                "one. Group with a grid such as (2, 2)."
+            )
+        shifts: Tensor = self.shifts[batch.members.long()]
+        return batch.offsets + shifts - shifts.mean(dim=1, keepdim=True)
+
+    def refined_positions(self, positions: Float64[ndarray, "scan 2"]) -> Float64[ndarray, "scan 2"]:
+        """Return positions with what training has learned of them; unchanged if it was not asked to."""
+        if self.shifts is None:
+            return positions
+        if len(positions) != len(self.shifts):
+            raise ShapeError(
+                f"expected the {len(self.shifts)} positions that were refined; found {len(positions)}.",
+                field="positions",
+            )
+        moved: Float64[ndarray, "scan 2"] = positions + self.shifts.detach().cpu().numpy()
+        return moved
+
+    def _patches(self, batch: GroupBatch, offsets: Tensor, illumination: Illumination) -> Tensor:
+        amplitude = batch.diffraction
+        B, C, N, _ = amplitude.shape
+        if self.contract.N != N:
+            raise ShapeError(
+                f"expected patterns of {self.contract.N} pixels, which the model was made for; found {N}. Crop or pad "
+                "the scan, or make a model for it.",
+                field="patterns",
+            )
+        start: Tensor | None = None
+        with torch.no_grad():
+            if self.config.input == "lifted":
+                lifted = lift(amplitude, offsets, by=illumination, n_steps=self.config.lift_steps)
+                image = lifted_features(lifted, amplitude, by=illumination)
+                start = lifted.flatten(0, 1) if self.config.residual else None
+            else:
+                bad = illumination.bad_pixels
+                good = amplitude if bad is None else amplitude.masked_fill(bad, 0)
+                image = compressed(good * batch.scale[:, None, None, None])
+        numbers: Tensor = self.network(image)
+        with torch.autocast(numbers.device.type, enabled=False):
+            patches = self.head(numbers.float(), start)
+        return patches.reshape(B, C, N, N)
+
+    def _check_single(self, batch: GroupBatch, setting: str) -> None:
+        if len(batch.probe) > 1:
+            raise ConfigError(
+                f"expected batches of one scan, as {setting} is set; found a mixture of {len(batch.probe)}. "
+                f"Train each scan by itself or set {setting}=False."
+            )
+
+
+def compressed(scaled: Float32[Tensor, "B C N N"]) -> Float32[Tensor, "n 1 N N"]:
+    """Return ``log(1 + 8 k A) - 1``: patterns span decades, and what is dim tells of detail as what is bright does."""
+    return (torch.log1p(8 * scaled) - 1).flatten(0, 1)[:, None]
+
+
+def _energy_of_patterns(scaling: AmplitudeScaling) -> float:
+    """Return ⟨Σ A²⟩, which the RMS scale was made of."""
+    return (scaling.N / 2 / scaling.rms_input_scale) ** 2

@@ -1,0 +1,19 @@
+"""From a trained model to an object: train, predict, stitch, save, compare.
+
+`ptychofold.reconstruction.training.fit` is imported from its own module, as it brings Lightning.
+"""
+
+from ptychofold.reconstruction.checkpoint import load_checkpoint, read_description, save_checkpoint
+from ptychofold.reconstruction.inference import PredictedPatches, covering_groups, predict, prediction_loader
+from ptychofold.reconstruction.phases import synchronize_phases
+
+__all__ = [
+    "PredictedPatches",
+    "covering_groups",
+    "load_checkpoint",
+    "predict",
+    "prediction_loader",
+    "read_description",
+    "save_checkpoint",
+    "synchronize_phases",
+]

@@ -1,0 +1,166 @@
+"""What training minimises: distances of patterns and of patches, from a batch and what a model makes of it."""
+
+import torch
+from jaxtyping import Complex64, Float32
+from torch import Tensor
+
+from ptychofold.config import TrainingConfig
+from ptychofold.data import GroupBatch
+from ptychofold.errors import DomainError, MissingFieldError
+from ptychofold.models import ModelOutput, PtychographyModel
+from ptychofold.physics import amplitude_mae, poisson_nll, thin_counts, total_variation
+
+__all__ = ["objective", "patch_error", "split_photons"]
+
+
+def objective(
+    model: PtychographyModel,
+    seen: GroupBatch,
+    judged: Float32[Tensor, "B C N N"],
+    config: TrainingConfig,
+    *,
+    share: float,
+) -> dict[str, Float32[Tensor, ""]]:
+    """Return the parts of the loss by name and their weighted sum as ``loss``.
+
+    Parameters
+    ----------
+    model
+        Predicts patches and patterns.
+    seen
+        What the network sees.
+    judged
+        (B, C, N, N), measured amplitude that the modelled one is compared with.
+    config
+        Which parts, and their weights.
+    share
+        Photons that ``judged`` holds, as a share of those that the model's amplitude stands for.
+
+    Raises
+    ------
+    MissingFieldError
+        If true patches are needed and the batch has none.
+    """
+    output: ModelOutput = model(seen)
+    parts: dict[str, Tensor] = {}
+    total = torch.zeros((), device=judged.device)
+    with torch.autocast(judged.device.type, enabled=False):
+        if config.mode != "supervised":
+            parts["pattern_loss"] = _pattern_error(output, seen, judged, config, share=share)
+            total = total + parts["pattern_loss"]
+        if config.mode != "unsupervised":
+            weight = config.supervised_weight if config.mode == "mixed" else 1.0
+            parts["patch_loss"] = patch_error(output.patches, true_patches(seen), weight=_trust(model, seen))
+            total = total + weight * parts["patch_loss"]
+        if config.total_variation:
+            parts["total_variation"] = total_variation(output.patches * _trust(model, seen))
+            total = total + config.total_variation * parts["total_variation"]
+    return {**parts, "loss": total}
+
+
+def patch_error(
+    predicted: Complex64[Tensor, "B C N N"],
+    true: Complex64[Tensor, "B C N N"],
+    *,
+    weight: Float32[Tensor, "*groups N N"],
+) -> Float32[Tensor, ""]:
+    """Return the weighted squared error of patches, with the best global phase of each group.
+
+    ``min_θ Σ w |e^{iθ} P - T|² / Σ w = [Σ w (|P|² + |T|²) - 2 |Σ w P* T|] / Σ w``: patterns do not know the phase of
+    an object, so no network can.
+
+    Parameters
+    ----------
+    predicted, true
+        (B, C, N, N), P and T.
+    weight
+        (N, N) or (B, 1, N, N), w, such as the probe's intensity.
+    """
+    weight = weight.expand(predicted.shape)
+    energy = (weight * (_squared(predicted) + _squared(true))).sum(dim=(1, 2, 3))
+    overlap = (weight * predicted.conj() * true).sum(dim=(1, 2, 3))
+    magnitude = (_squared(overlap) + torch.finfo(energy.dtype).tiny).sqrt()
+    return ((energy - 2 * magnitude) / weight.sum(dim=(1, 2, 3))).mean()
+
+
+def split_photons(
+    amplitude: Float32[Tensor, "B C N N"], *, share: float, rng: torch.Generator
+) -> tuple[Float32[Tensor, "B C N N"], Float32[Tensor, "B C N N"]]:
+    """Divide the photons of patterns at random, each to one of two patterns.
+
+    Parameters
+    ----------
+    amplitude
+        (B, C, N, N), square root of counts.
+    share
+        Share of the photons that the first pattern gets, 0 < share < 1.
+    rng
+        Generator in host memory.
+
+    Returns
+    -------
+    seen, judged
+        Amplitudes of the first pattern, brought back to the full dose, and of the second, as it is.
+
+    Raises
+    ------
+    DomainError
+        If the amplitudes are not square roots of whole counts.
+    """
+    counts = amplitude.square()
+    whole = counts.round()
+    if not bool(((counts - whole).abs() <= 1e-3 + 1e-6 * counts).all()):
+        raise DomainError(
+            "expected patterns of whole counts, as split_photons is set; found others. Set split_photons=0, or give "
+            "the counts that the detector measured.",
+            field="patterns",
+        )
+    first = thin_counts(whole, fraction=share, rng=rng)
+    return (first / share).sqrt(), (whole - first).sqrt()
+
+
+def true_patches(batch: GroupBatch) -> Complex64[Tensor, "B C N N"]:
+    """Return the true patches of a batch.
+
+    Raises
+    ------
+    MissingFieldError
+        If the batch has none.
+    """
+    if batch.patches is None:
+        raise MissingFieldError(
+            "expected batches with true patches, as the mode is not 'unsupervised'; found none. Make the dataset with "
+            "ground_truth=True.",
+            field="patches",
+        )
+    return batch.patches
+
+
+def _pattern_error(
+    output: ModelOutput, batch: GroupBatch, judged: Tensor, config: TrainingConfig, *, share: float
+) -> Tensor:
+    bad, amplitude = batch.bad_pixels, output.amplitude
+    if bad is not None and len(bad) == 1:
+        return _distance(amplitude, judged, bad[0], config, share=share)
+    if bad is None:
+        return _distance(amplitude, judged, None, config, share=share)
+    each = [
+        _distance(amplitude[rows], judged[rows], bad[scan], config, share=share) * rows.sum()
+        for scan in range(len(bad))
+        if (rows := batch.experiment == scan).any()
+    ]
+    return torch.stack(each).sum() / len(amplitude)
+
+
+def _distance(amplitude: Tensor, judged: Tensor, bad: Tensor | None, config: TrainingConfig, *, share: float) -> Tensor:
+    if config.loss == "poisson":
+        return poisson_nll(share * amplitude.square(), judged.square(), bad_pixels=bad)
+    return amplitude_mae(share**0.5 * amplitude, judged, bad_pixels=bad)
+
+
+def _trust(model: PtychographyModel, batch: GroupBatch) -> Tensor:
+    return model.illumination(batch).weight.detach()
+
+
+def _squared(field: Tensor) -> Tensor:
+    return field.real.square() + field.imag.square()

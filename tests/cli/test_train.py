@@ -1,0 +1,92 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from typer import Typer
+from typer.testing import CliRunner
+
+from ptychofold.cli.main import app
+from ptychofold.cli.train import train
+from ptychofold.errors import ConfigError
+from ptychofold.reconstruction import load_checkpoint
+from ptychofold.reconstruction.run import RunConfig, prepare_run, train_run
+from ptychofold.testing import make_scan
+
+runner = Typer()
+runner.command()(train)
+QUICK = ["--set", "model.lift_steps=1", "--set", "loader.batch_size=9", "--set", "training.accelerator=cpu"]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scan") / "scan.npz"
+    make_scan(n_scan=25, N=16).to_file(path)
+    return path
+
+
+def test_a_scan_becomes_a_model_and_the_settings_that_repeat_it(file: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    result = CliRunner().invoke(runner, [str(file), "-o", str(first), "-e", "2", "-g", "2", *QUICK])
+    assert result.exit_code == 0, result.output
+    assert "patterns/s" in result.stdout
+    again = CliRunner().invoke(runner, [str(first / "run.toml"), "-o", str(second)])
+    assert again.exit_code == 0, again.output
+    models = [load_checkpoint(folder / "model.safetensors") for folder in (first, second)]
+    assert models[0].contract.C == 4
+    weights = [model.state_dict() for model in models]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_run_goes_on_where_it_stopped(file: Path, tmp_path: Path) -> None:
+    arguments = [str(file), "-o", str(tmp_path), *QUICK, "--set", 'training.schedule="constant"']
+    assert CliRunner().invoke(runner, [*arguments, "-e", "1"]).exit_code == 0
+    result = CliRunner().invoke(runner, [*arguments, "-e", "2", "--resume"])
+    assert result.exit_code == 0, result.output
+    assert "6 steps" in result.stdout
+
+
+def test_a_model_needs_a_place(file: Path) -> None:
+    result = CliRunner().invoke(runner, [str(file)])
+    assert isinstance(result.exception, ConfigError)
+    assert "a directory for the model" in str(result.exception)
+
+
+def test_validation_and_true_patches_come_from_the_settings(file: Path) -> None:
+    run = RunConfig.from_overrides(
+        {"scan": str(file)},
+        ["split.validation=0.2", "training.mode=supervised", "training.epochs=1", "grouping.seed=3"],
+    )
+    model, training, validation = prepare_run(run)
+    assert validation is not None
+    assert (len(training.batch_order.source), len(validation.batch_order.source)) == (18, 5)
+    assert model.scaling.n_patterns == 18
+    _, record = train_run(run)
+    assert "validation_patch_loss" in record.epochs[0]
+
+
+def test_settings_survive_the_way_through_a_file(file: Path, tmp_path: Path) -> None:
+    run = RunConfig.from_overrides(
+        {"scan": str(file)},
+        ["model.size=base", "training.output_dir=out", "training.max_minutes=1.5", "training.loggers=['csv']"],
+    )
+    path = tmp_path / "run.toml"
+    path.write_text(run.to_toml())
+    assert tomllib.loads(run.to_toml())["model"]["size"] == "base"
+    found = RunConfig.from_file(path)
+    assert found.training.output_dir == tmp_path / "out"
+    assert found.replace(training=run.training) == run
+
+
+def test_groups_without_a_seed_are_drawn_by_one_so_that_the_run_can_be_repeated(file: Path) -> None:
+    run = RunConfig.from_mapping({"scan": file, "grouping": {"n_neighbors": 5}})
+    assert (run.grouping.seed, run.grouping.n_neighbors) == (0, 5)
+
+
+def test_an_unknown_setting_is_named(file: Path) -> None:
+    with pytest.raises(ConfigError, match="colour"):
+        RunConfig.from_overrides({"scan": str(file)}, ["model.colour=red"])
+
+
+def test_the_command_is_registered() -> None:
+    assert "train" in CliRunner().invoke(app, ["--help"]).stdout

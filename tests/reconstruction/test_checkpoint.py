@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from ptychofold.config import GroupingConfig, ModelConfig, TrainingConfig
+from ptychofold.data import GroupedDataset
+from ptychofold.errors import CheckpointError, DivergenceError
+from ptychofold.models import PtychographyModel
+from ptychofold.physics import Geometry
+from ptychofold.reconstruction import load_checkpoint, prediction_loader, read_description, save_checkpoint
+from ptychofold.testing import make_scan
+
+SCAN = make_scan(n_scan=9, N=16)
+
+
+def model_for(**settings: object) -> PtychographyModel:
+    return PtychographyModel.for_scan(SCAN, ModelConfig.from_mapping({"lift_steps": 1, **settings}))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"head": "real_imaginary", "size": "base"}, {"trainable_probe": True, "refine_positions": True}],
+)
+def test_a_model_comes_back_bit_for_bit(tmp_path: Path, settings: dict[str, object]) -> None:
+    model = model_for(**settings)
+    save_checkpoint(tmp_path / "m.safetensors", model)
+    found = load_checkpoint(tmp_path / "m.safetensors")
+    assert (found.config, found.contract, found.scaling) == (model.config, model.contract, model.scaling)
+    batch = GroupedDataset(SCAN, GroupingConfig(seed=0)).load()
+    assert torch.equal(found.predict_patches(batch), model.eval().predict_patches(batch))
+
+
+def test_a_checkpoint_tells_all_that_must_be_known_without_a_pickle(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    training = TrainingConfig(epochs=7)
+    save_checkpoint(path, model_for(), training=training, losses={"train_loss": 0.5}, provenance={"scan": "a.npz"})
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["ptychofold"])
+    assert header == read_description(path)
+    assert header["contract"]["N"] == 16
+    assert header["training"]["epochs"] == 7
+    assert header["losses"] == {"train_loss": 0.5}
+    assert header["provenance"]["scan"] == "a.npz"
+    assert header["scaling"]["scale_contract_version"] == "legacy_v1"
+    assert {"ptychofold", "torch", "python"} <= header["provenance"].keys()
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    model, path = model_for(), tmp_path / "m.safetensors"
+    save_checkpoint(path, model)
+    before = path.read_bytes()
+    with torch.no_grad():
+        next(model.network.parameters()).fill_(torch.nan)
+    with pytest.raises(DivergenceError, match=r"finite weights to save; found NaN or infinity in network\."):
+        save_checkpoint(path, model)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("scan", "says"),
+    [
+        (make_scan(n_scan=9, N=32), "N = 16.*found 32"),
+        (make_scan(n_scan=9, N=16, measurement="amplitude"), "measurement = intensity.*found amplitude"),
+        (make_scan(n_scan=9, N=16, n_modes=2), "n_modes = 1.*found 2"),
+    ],
+)
+def test_a_scan_that_does_not_fit_is_refused_in_one_line(tmp_path: Path, scan: "object", says: str) -> None:
+    save_checkpoint(tmp_path / "m.safetensors", model_for())
+    model = load_checkpoint(tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match=says) as caught:
+        prediction_loader(model, scan)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert "train a model for it" in str(caught.value)
+
+
+def test_another_grid_or_propagation_is_refused(tmp_path: Path) -> None:
+    model = model_for()
+    model.contract = model.contract.with_groups_of(4)
+    save_checkpoint(tmp_path / "m.safetensors", model)
+    found = load_checkpoint(tmp_path / "m.safetensors")
+    from ptychofold.reconstruction import covering_groups
+
+    with pytest.raises(CheckpointError, match="groups of 4, as the model was trained on; found groups of 1"):
+        prediction_loader(found, SCAN, groups=covering_groups(SCAN.positions, C=1))
+    near = Geometry(propagation="near_field", wavelength_m=1e-10, distance_m=1e-4, pixel_size_m=(1e-7, 1e-7))
+    with pytest.raises(CheckpointError, match=r"geometry = far_field.*found near_field"):
+        prediction_loader(found, SCAN, geometry=near)
+
+
+def test_a_file_that_is_missing_cut_or_foreign_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(CheckpointError, match=r"no such file\. Train a model first"):
+        load_checkpoint(path)
+    save_checkpoint(path, model_for())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="whole safetensors file"):
+        load_checkpoint(path)
+    save_file({"a": torch.ones(1)}, path)
+    with pytest.raises(CheckpointError, match="safetensors file of another kind"):
+        load_checkpoint(path)
+
+
+def rewritten(path: Path, **changes: object) -> None:
+    with safe_open(path, framework="pt") as file:
+        header = {**json.loads(file.metadata()["ptychofold"]), **changes}
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    save_file(weights, path, metadata={"ptychofold": json.dumps(header)})
+
+
+def test_another_schema_or_settings_that_do_not_fit_the_weights_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, model_for())
+    rewritten(path, schema=2)
+    with pytest.raises(CheckpointError, match="schema 1; found 2"):
+        load_checkpoint(path)
+    rewritten(path, schema=1, model={**model_for().config.model_dump(mode="json"), "size": "base"})
+    with pytest.raises(CheckpointError, match="weights and settings that fit one another") as caught:
+        load_checkpoint(path)
+    assert "\n" not in str(caught.value)
+    rewritten(path, model={"colour": "red"})
+    with pytest.raises(CheckpointError, match="unknown setting 'colour'"):
+        load_checkpoint(path)
