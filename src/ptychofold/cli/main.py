@@ -10,7 +10,7 @@ from typing import Annotated, Protocol
 import typer
 from typer.core import TyperGroup
 
-from ptychofold.cli import bench, demo, group, ingest, inspect_, plot, train, verify
+from ptychofold.cli import bench, demo, evaluate, group, ingest, inspect_, plot, reconstruct, train, verify
 from ptychofold.errors import ConfigError, DependencyError, DivergenceError, PtychoError
 
 __all__ = ["app", "run"]
@@ -75,8 +75,10 @@ app.command("plot")(plot.plot)
 app.command("demo")(demo.demo)
 app.command("ingest")(ingest.ingest)
 app.command("verify")(verify.verify)
-app.command("train")(train.train)
 app.command("bench")(bench.bench)
+app.command("train")(train.train)
+app.command("reconstruct")(reconstruct.reconstruct)
+app.command("evaluate")(evaluate.evaluate)
 
 
 def _show_version(wanted: bool) -> bool:

@@ -8,6 +8,7 @@ the probe array, pixel ``(N - 1) / 2``, lies on it. With the pixel ``N // 2`` of
 which also holds for versions that put both centres at ``n / 2`` and ``N / 2``.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -163,6 +164,8 @@ def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
     ):
         _write_attributes(file, fields)
         _write_arrays(file, metres_yx=metres, probe=probe, layers=layers, numbers=fields.point_numbers)
+        losses = _losses(fields)
+        file["loss_epochs"], file["loss_values"] = np.arange(len(losses)), losses
         for name, value in zip(("pixel_height_m", "pixel_width_m"), pixel_size_m, strict=True):
             file["object"].attrs[name] = value
             file["probe"].attrs[name] = value
@@ -202,8 +205,13 @@ def _write_arrays(
     file["object"] = layers
     file["object"].attrs.update(center_x_m=0.0, center_y_m=0.0)
     file["object_layer_spacing_m"] = np.empty(0)
-    file["loss_epochs"] = np.empty(0, np.int64)
-    file["loss_values"] = np.empty(0)
+
+
+def _losses(fields: ScanFields) -> Float64[np.ndarray, " epoch"]:
+    """Return the losses of the reconstruction that the scan's object came from, if it says so."""
+    reconstruction = fields.metadata.extra.get("reconstruction")
+    losses = reconstruction.get("losses") if isinstance(reconstruction, Mapping) else None
+    return np.array([x for x in losses or () if isinstance(x, int | float)], np.float64)
 
 
 def _not_held(fields: ScanFields) -> tuple[str, ...]:

@@ -1,0 +1,144 @@
+"""``ptychofold reconstruct``: a scan becomes an object."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ptychofold.cli.common import (
+    MeasurementChoice,
+    MeasurementOption,
+    ScanArgument,
+    new_table,
+    open_scan,
+    plain,
+    progress,
+    quantity,
+    show,
+)
+from ptychofold.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Complex64
+
+    from ptychofold.config import GradientConfig
+    from ptychofold.physics import Geometry
+    from ptychofold.reconstruction.result import Reconstruction
+
+__all__ = ["read_probe", "reconstruct", "result_table"]
+
+
+class Engine(StrEnum):
+    """What does the work."""
+
+    gradient = "gradient"
+
+
+def reconstruct(
+    file: ScanArgument,
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="OUT", help="Result: .npz is a scan with an object, .h5 a product."),
+    ],
+    engine: Annotated[Engine, typer.Option("--engine", help="What does the work.")] = Engine.gradient,
+    epochs: Annotated[int | None, typer.Option("--epochs", "-e", min=1, help="Passes over the patterns.")] = None,
+    modes: Annotated[int | None, typer.Option("--modes", min=1, help="Incoherent probe modes.")] = None,
+    positions: Annotated[bool, typer.Option("--positions", help="Refine positions too.")] = False,
+    held_out: Annotated[
+        float | None,
+        typer.Option("--held-out", min=0.0, max=0.5, help="Share of patterns kept from the fit as a test."),
+    ] = None,
+    from_object: Annotated[bool, typer.Option("--from-object", help="Begin with the scan's object.")] = False,
+    probe_from: Annotated[
+        str | None, typer.Option("--probe-from", metavar="FILE[:NAME]", help="Begin with the probe of another file.")
+    ] = None,
+    near_field: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(
+            "--near-field", metavar="λ Z PIXEL", help="Wavelength, effective distance and object pixel, in metres."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting, such as loss=poisson.")
+    ] = None,
+    measurement: MeasurementOption = MeasurementChoice.auto,
+) -> None:
+    """Reconstruct object and probe of the scan FILE, and say how well they explain it."""
+    from ptychofold.reconstruction.iterative import EpochReport
+    from ptychofold.reconstruction.iterative import reconstruct as run
+    from ptychofold.reconstruction.result import check_output
+
+    overrides = [*(settings or ())]
+    named = {"epochs": epochs, "n_modes": modes, "held_out": held_out}
+    overrides += [f"{name}={value}" for name, value in named.items() if value is not None]
+    overrides += ["position_learning_rate=0.05"] * positions + ["start=scan"] * from_object
+    config = _config(overrides)
+    scan = open_scan(file, measurement)
+    check_output(output, scan)
+    with progress(f"{engine.value} engine", total=config.epochs) as advance:
+
+        def on_epoch(_: EpochReport) -> None:
+            advance(1)
+
+        result = run(
+            scan,
+            config,
+            geometry=_geometry(near_field),
+            probe=None if probe_from is None else read_probe(probe_from),
+            on_epoch=on_epoch,
+        )
+    left_out = result.save(output)
+    result_table(result)
+    show(f"wrote {plain(output)}" + (f"; it cannot hold {', '.join(left_out)}" if left_out else ""))
+
+
+def result_table(result: "Reconstruction") -> None:
+    """Show how well a reconstruction explains its scan."""
+    table = new_table("quantity", "value")
+    table.add_row("R of all patterns", f"{result.r_factor:.4f}")
+    if result.r_factor_held_out is not None:
+        table.add_row(f"R of {len(result.held_out)} held out", f"{result.r_factor_held_out:.4f}")
+    table.add_row("power of the modes", ", ".join(f"{100 * share:.1f} %" for share in result.mode_shares))
+    table.add_row("object", " × ".join(map(str, result.object.shape)) + " px")
+    table.add_row("time", f"{quantity(result.seconds, 's')}, {quantity(result.cpu_seconds, 's')} of processor")
+    show(table)
+
+
+def read_probe(where: str) -> "Complex64[np.ndarray, 'mode N N']":
+    """Read the probe of a scan file, or the array NAME of an NPZ given as FILE:NAME."""
+    path, colon, name = where.rpartition(":")
+    if not colon or Path(where).exists():
+        return open_scan(Path(where)).probe
+    from ptychofold.formats.archive import list_members, read_array, read_header
+
+    members = list_members(Path(path))
+    if name not in members:
+        raise ConfigError(f"expected an array {name!r} in {path}; found {', '.join(sorted(members))}.")
+    from ptychofold.validation import check_probe
+
+    probe = read_array(members[name], read_header(members[name]))
+    return check_probe(probe, N=probe.shape[-1], path=Path(path))
+
+
+def _config(overrides: list[str]) -> "GradientConfig":
+    from ptychofold.config import GradientConfig
+
+    return GradientConfig.from_toml(os.devnull, overrides=overrides)
+
+
+def _geometry(near_field: tuple[float, float, float] | None) -> "Geometry | None":
+    from ptychofold.physics import Geometry
+
+    if near_field is None:
+        return None
+    wavelength_m, distance_m, pixel_m = near_field
+    return Geometry(
+        propagation="near_field",
+        wavelength_m=wavelength_m,
+        distance_m=distance_m,
+        pixel_size_m=(pixel_m, pixel_m),
+    )

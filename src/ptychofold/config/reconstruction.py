@@ -1,0 +1,82 @@
+"""Settings of an iterative reconstruction: what is fitted, from which start, by which steps."""
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from ptychofold.config.base import Config
+
+__all__ = ["GradientConfig"]
+
+
+class GradientConfig(Config):
+    """How object, probe modes and positions are fitted to patterns by minibatch Adam.
+
+    Examples
+    --------
+    >>> GradientConfig(n_modes=5).loss
+    'mae'
+    """
+
+    epochs: PositiveInt = 20
+    """Passes over the patterns."""
+
+    batch_size: PositiveInt = 16
+    """Patterns of one step, drawn anew each epoch."""
+
+    loss: Literal["mae", "amplitude", "poisson"] = "mae"
+    """Distance of patterns: absolute error of the amplitude (rounded at zero), its square, or the Poisson negative
+    log-likelihood of counts."""
+
+    mae_width: PositiveFloat = 0.25
+    """Error, in the unit of the amplitude, over which the loss ``mae`` is rounded; √counts have the noise 1/2."""
+
+    learning_rate: PositiveFloat = 0.1
+    """Largest step of an object pixel, for an object near 1."""
+
+    probe_learning_rate: NonNegativeFloat = 0.1
+    """Largest step of a probe pixel, as a share of the RMS amplitude where the light is; 0 keeps the probe."""
+
+    mode_rate: PositiveFloat = 0.2
+    """Step of the modes after the first, as a share of the first's. Small values keep the power in the main mode."""
+
+    position_learning_rate: NonNegativeFloat = 0.0
+    """Largest step of a position in pixels; 0 keeps positions. The mean of each batch's steps is taken out."""
+
+    position_start: float = Field(default=0.25, ge=0.0, lt=1.0)
+    """Share of the epochs that pass before positions move."""
+
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Step size over the run: down to a hundredth, or the same."""
+
+    damping: NonNegativeFloat = 0.05
+    """Share of the largest RMS gradient that is added to every pixel's own: hardly lit pixels take small steps."""
+
+    momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
+    """Adam's β₁: weight of the past in the mean gradient."""
+
+    memory: float = Field(default=0.999, gt=0.0, lt=1.0)
+    """Adam's β₂: weight of the past in the mean squared gradient."""
+
+    n_modes: PositiveInt | None = None
+    """Incoherent probe modes, of which those beyond the scan's are added; None keeps the scan's."""
+
+    mode_share: float = Field(default=0.02, gt=0.0, lt=1.0)
+    """Power that each added mode starts with, as a share of all."""
+
+    start: Literal["flat", "scan"] = "flat"
+    """Begin with an object of ones, or with the object that the scan carries."""
+
+    held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the patterns that is left out of the fit and only compared with its result."""
+
+    seed: NonNegativeInt = 0
+    """Seed of the order of patterns and of those held out."""
+
+    @model_validator(mode="after")
+    def _leaves_power(self) -> Self:
+        if self.n_modes is not None and (self.n_modes - 1) * self.mode_share >= 1.0:
+            raise ValueError(
+                f"mode_share must leave power for the first mode; found {self.mode_share} for each of {self.n_modes}"
+            )
+        return self

@@ -1,0 +1,177 @@
+"""Reconstruction: what comes out at the end, and how it is kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Complex64, Float32, Float64, Int64
+
+from ptychofold.coverage import scan_field
+from ptychofold.errors import DivergenceError, MissingFieldError, ShapeError, UnsupportedFormatError
+from ptychofold.formats import FORMATS
+from ptychofold.physics import Geometry, mode_shares, orthogonal_modes
+from ptychofold.raw_data import RawData
+
+__all__ = ["Reconstruction", "check_output", "object_frame"]
+
+Facts = Mapping[str, object]
+"""Names and JSON-like values."""
+PROVENANCE_KEY = "reconstruction"
+"""Where a saved scan's ``metadata.extra`` says how its object came about."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reconstruction:
+    """An object and a probe that explain a scan.
+
+    Everything is finite: a reconstruction with NaN or infinity cannot be made, and so never be saved.
+
+    Raises
+    ------
+    DivergenceError
+        If the object, the probe or a position is not finite.
+    ShapeError
+        If coverage or positions do not fit the object and the scan.
+    """
+
+    scan: RawData = field(repr=False)
+    """The scan that was reconstructed."""
+    object: Complex64[np.ndarray, "H W"] = field(repr=False)
+    """Complex transmission; without meaning where coverage is zero."""
+    coverage: Float32[np.ndarray, "H W"] = field(repr=False)
+    """Summed illumination of each object pixel, ``Σ_j place(Σ_m |P_m|²)``."""
+    probe: Complex64[np.ndarray, "mode N N"] = field(repr=False)
+    """Illumination that goes with the object."""
+    positions: Float64[np.ndarray, "scan 2"] = field(repr=False)
+    """(y, x) of the probe's centre in pixels of the object."""
+    shift: Float64[np.ndarray, " 2"] = field(default_factory=lambda: np.zeros(2), repr=False)
+    """Whole pixels that were added to the scan's positions so that the object holds every patch."""
+    r_factor: float
+    """``R = Σ |A - √n| / Σ √n`` over all patterns, those held out included."""
+    r_factor_held_out: float | None = None
+    """R over the patterns that the fit never saw."""
+    held_out: Int64[np.ndarray, " n"] = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
+    """Scan points that the fit never saw."""
+    losses: tuple[float, ...] = field(default=(), repr=False)
+    """R-factor of each epoch's patterns as they were met, or a training's loss of each epoch."""
+    geometry: Geometry = field(default_factory=Geometry)
+    """Propagation."""
+    provenance: Facts = field(default_factory=dict, repr=False)
+    """How it came about, as JSON-like values: engine, settings, source, version."""
+    seconds: float = 0.0
+    """Time that the reconstruction took."""
+    cpu_seconds: float = 0.0
+    """Processor time that it took, over all cores."""
+
+    def __post_init__(self) -> None:
+        for name in ("object", "probe", "positions", "coverage", "r_factor"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise DivergenceError(
+                    f"expected a finite {name}; found NaN or infinity. Lower the learning rate or begin from another "
+                    "object or probe."
+                )
+        if self.coverage.shape != self.object.shape or len(self.positions) != len(self.scan):
+            raise ShapeError(
+                f"expected coverage of {self.object.shape} and {len(self.scan)} positions; found "
+                f"{self.coverage.shape} and {len(self.positions)}."
+            )
+
+    @property
+    def mode_shares(self) -> tuple[float, ...]:
+        """Share of the power in each probe mode, orthogonal and strongest first."""
+        return tuple(mode_shares(orthogonal_modes(torch.tensor(self.probe))).tolist())
+
+    def as_scan(self) -> RawData:
+        """Return the scan with this object, probe and positions: ground truth for supervised training."""
+        found = self.scan
+        summary: Facts = {
+            **self.provenance,
+            "r_factor": self.r_factor,
+            "r_factor_held_out": self.r_factor_held_out,
+            "mode_shares": list(self.mode_shares),
+            "losses": list(self.losses),
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "geometry": self.geometry.model_dump(mode="json"),
+        }
+        return replace(
+            found,
+            object=self.object,
+            probe=self.probe,
+            patches=None,
+            positions=self.positions,
+            positions_nominal=found.positions_nominal + self.shift,
+            metadata=replace(found.metadata, extra={**found.metadata.extra, PROVENANCE_KEY: summary}),
+        )
+
+    def save(self, path: str | Path) -> tuple[str, ...]:
+        """Write the result in the format that the suffix names, whole or not at all.
+
+        A contract NPZ is a scan with an object, ready for supervised training; a Ptychodus product (``.h5``) has
+        object, probe, positions and losses.
+
+        Returns
+        -------
+        names
+            Fields of the scan that the format cannot hold.
+
+        Raises
+        ------
+        UnsupportedFormatError
+            If no writer has this suffix.
+        MissingFieldError
+            If the format needs what the scan does not tell, such as the pixel size.
+        """
+        check_output(path, self.scan)
+        return self.as_scan().to_file(path)
+
+
+def check_output(path: str | Path, scan: RawData) -> None:
+    """Refuse, before any work is done, a file that a reconstruction of the scan could not be saved to.
+
+    Raises
+    ------
+    UnsupportedFormatError
+        If no writer has this suffix.
+    MissingFieldError
+        If the format needs the pixel size and the scan does not tell it.
+    """
+    path = Path(path)
+    writers = [known for known in FORMATS if known.write is not None and path.suffix.lower() in known.suffixes]
+    if not writers:
+        suffixes = sorted({suffix for known in FORMATS if known.write is not None for suffix in known.suffixes})
+        raise UnsupportedFormatError(f"expected one of {', '.join(suffixes)}; found {path.suffix!r}.", path=path)
+    if path.suffix.lower() != ".npz" and scan.metadata.pixel_size_m is None:
+        raise MissingFieldError(
+            f"expected a scan that tells its pixel size, as {writers[0].name} has positions in metres; found none. "
+            "Save as .npz.",
+            path=path,
+            field="pixel_size_m",
+        )
+
+
+def object_frame(
+    positions: Float64[np.ndarray, "scan 2"], N: int, known: tuple[int, int] | None = None
+) -> tuple[tuple[int, int], Float64[np.ndarray, " 2"]]:
+    """Return the (H, W) of an object that holds every patch, and the whole pixels to add to positions for it.
+
+    Parameters
+    ----------
+    positions
+        (scan, 2), (y, x) in pixels of the scan's own frame.
+    N
+        Side of a patch.
+    known
+        (H, W) of an object that lies in that frame already; if given it is kept.
+
+    Examples
+    --------
+    >>> object_frame(np.array([[2.0, 4.0], [9.5, 4.0]]), 8)
+    ((16, 8), array([2., 0.]))
+    """
+    if known is not None:
+        return known, np.zeros(2)
+    shift = np.maximum(0.0, N // 2 - np.floor(positions.min(axis=0)))
+    return scan_field(positions + shift, N), shift

@@ -1,0 +1,165 @@
+"""The gradient engine: exact gradients, true objects found, honest figures."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ptychofold.config import GradientConfig
+from ptychofold.errors import ConfigError, DivergenceError, MissingFieldError, ShapeError
+from ptychofold.physics import (
+    FarField,
+    ForwardModel,
+    NearField,
+    Propagator,
+    amplitude_mse,
+    poisson_nll,
+)
+from ptychofold.raw_data import RawData
+from ptychofold.reconstruction.alignment import align
+from ptychofold.reconstruction.gradients import Adam, Objective, PositionAdam
+from ptychofold.reconstruction.iterative import EpochReport, ReconstructionDivergedError, reconstruct
+from ptychofold.testing import make_scan
+
+NEAR = NearField(wavelength_m=1e-10, distance_m=2e-3, pixel_size_m=(1e-7, 1e-7))
+N_PATTERNS, N = 4, 16
+
+
+def _fields(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return canvas, probe, positions, measured amplitude and bad pixels."""
+    rng = torch.Generator().manual_seed(seed)
+    canvas = torch.randn(30, 28, dtype=torch.complex64, generator=rng)
+    probe = torch.randn(2, N, N, dtype=torch.complex64, generator=rng)
+    positions = 8 + 10 * torch.rand(N_PATTERNS, 2, dtype=torch.float64, generator=rng)
+    measured = 2 * torch.rand(N_PATTERNS, N, N, generator=rng)
+    return canvas, probe, positions, measured, torch.rand(N, N, generator=rng) < 0.1
+
+
+def _loss(name: str, amplitude: Tensor, measured: Tensor, bad: Tensor) -> Tensor:
+    if name == "poisson":
+        return poisson_nll(amplitude.square(), measured.square(), bad_pixels=bad, reduction="sum")
+    if name == "amplitude":
+        return amplitude_mse(amplitude, measured, bad_pixels=bad, reduction="sum")
+    distance = (amplitude - measured).masked_fill(bad, 0).abs()
+    width = GradientConfig().mae_width
+    return (distance - width * torch.log1p(distance / width)).sum()
+
+
+@pytest.mark.parametrize("propagator", [FarField(), NEAR])
+@pytest.mark.parametrize("loss", ["mae", "amplitude", "poisson"])
+def test_the_closed_form_is_the_gradient_that_autograd_finds(loss: str, propagator: Propagator) -> None:
+    canvas, probe, positions, measured, bad = _fields()
+    model = ForwardModel(probe, propagator=propagator, trainable_probe=True)
+    canvas.requires_grad_()
+    positions.requires_grad_()
+    _loss(loss, model.from_object(canvas, positions), measured, bad).backward()  # type: ignore[no-untyped-call]
+    objective = Objective(
+        config=GradientConfig(loss=loss),
+        propagator=propagator,
+        bad_pixels=bad,
+        dark=1e-9,
+    )
+    with torch.no_grad():
+        found = objective.gradient(canvas, propagator.modulate(probe), positions, measured, move=True)
+        error = (model.from_object(canvas, positions) - measured).abs().masked_fill(bad, 0).sum()
+    assert canvas.grad is not None
+    assert positions.grad is not None
+    assert model.probe.grad is not None
+    assert found.positions is not None
+    torch.testing.assert_close(found.object, canvas.grad, rtol=2e-4, atol=2e-4)
+    torch.testing.assert_close(propagator.modulate(found.probe), model.probe.grad, rtol=2e-4, atol=2e-4)
+    torch.testing.assert_close(found.positions, positions.grad, rtol=2e-4, atol=2e-3)
+    torch.testing.assert_close(found.error, error, rtol=1e-4, atol=1e-4)
+
+
+def test_a_step_does_not_depend_on_the_global_phase_and_leaves_unlit_pixels() -> None:
+    gradient = torch.randn(1, 6, 6, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    gradient[:, :2] *= 1e-6
+    phase = torch.exp(torch.tensor(1.1j))
+    steps = []
+    for turn in (torch.ones(()), phase):
+        value = torch.zeros_like(gradient)
+        Adam(momentum=0.9, memory=0.999, damping=0.05).step(value, gradient * turn, 0.1)
+        steps.append(value)
+    torch.testing.assert_close(steps[0] * phase, steps[1])
+    assert float(steps[0].abs()[:, :2].max()) < 1e-4
+    assert 0.05 < float(steps[0].abs().max()) < 0.1
+
+
+def test_positions_of_a_batch_move_but_not_their_mean() -> None:
+    positions = torch.arange(10, dtype=torch.float64).reshape(5, 2)
+    before = positions.clone()
+    rows = torch.tensor([0, 2, 3])
+    adam = PositionAdam.like(positions)
+    adam.step(positions, rows, torch.tensor([[1.0, 0.0], [0.0, -1.0], [2.0, 2.0]], dtype=torch.float64), 0.1)
+    moved = positions - before
+    assert bool((moved[[1, 4]] == 0).all())
+    assert 0 < float(moved.abs().max()) < 0.2
+    assert float(moved.mean(dim=0).abs().max()) < 1e-12
+
+
+@pytest.fixture(scope="module")
+def scan() -> RawData:
+    return make_scan(n_scan=81, N=32, step=3.0, n_photons=1e5, seed=1)
+
+
+def _middle(values: np.ndarray) -> np.ndarray:
+    return values[16:-16, 16:-16]
+
+
+def test_a_simulated_object_is_found_from_nothing(scan: RawData) -> None:
+    assert scan.object is not None
+    blank = replace(scan, object=None, probe=scan.probe * 7)
+    result = reconstruct(blank, GradientConfig(epochs=30, held_out=0.05, batch_size=8))
+    assert result.object.shape[0] <= scan.object.shape[0]
+    height, width = result.object.shape
+    pair = align(_middle(result.object), _middle(scan.object[:height, :width]))
+    assert np.abs(pair.test - pair.reference).mean() < 0.1
+    noise = 0.4 * np.sqrt(32**2) ** 2 * len(scan) / scan.amplitude(np.arange(len(scan))).sum()
+    assert result.r_factor < 1.2 * noise
+    assert result.r_factor_held_out is not None
+    assert result.r_factor < result.r_factor_held_out < 1.6 * noise
+    assert len(result.held_out) == 4
+    assert len(result.losses) == 30
+    assert result.losses[-1] < 0.3 * result.losses[0]
+    assert result.coverage.shape == result.object.shape
+
+
+def test_the_same_seed_gives_the_same_bits_and_reports_every_epoch(scan: RawData) -> None:
+    reports: list[EpochReport] = []
+    settings = GradientConfig(epochs=2, held_out=0.1, seed=5)
+    first, second = reconstruct(scan, settings, on_epoch=reports.append), reconstruct(scan, settings)
+    np.testing.assert_array_equal(first.object, second.object)
+    assert [report.epoch for report in reports] == [1, 2]
+    assert tuple(report.r_factor for report in reports) == first.losses
+    other = reconstruct(scan, settings.replace(seed=6))
+    assert other.held_out.tolist() != first.held_out.tolist()
+
+
+def test_a_flat_object_fills_what_a_given_one_leaves_empty(scan: RawData) -> None:
+    assert scan.object is not None
+    holed = scan.object.copy()
+    holed[:20] = 0
+    result = reconstruct(scan, GradientConfig(epochs=1, learning_rate=1e-6), start=holed)
+    assert np.abs(result.object[:20]).min() > 0.1
+
+
+def test_a_fit_that_diverges_keeps_its_last_finite_state(scan: RawData) -> None:
+    settings = GradientConfig(epochs=4, learning_rate=1e30, loss="amplitude", schedule="constant")
+    with pytest.raises(ReconstructionDivergedError, match="expected a finite fit") as caught:
+        reconstruct(scan, settings)
+    assert isinstance(caught.value, DivergenceError)
+    assert np.isfinite(caught.value.last.object).all()
+
+
+def test_settings_and_starts_that_cannot_be_are_refused(scan: RawData) -> None:
+    with pytest.raises(ConfigError, match="must leave power for the first mode"):
+        GradientConfig(n_modes=5, mode_share=0.3)
+    with pytest.raises(MissingFieldError, match="expected a scan with an object"):
+        reconstruct(replace(scan, object=None), GradientConfig(start="scan"))
+    with pytest.raises(ShapeError, match="expected patterns to fit"):
+        reconstruct(scan.subset([0]), GradientConfig(held_out=0.5))
+    with pytest.raises(ShapeError, match="expected a reconstruction of 5 positions"):
+        reconstruct(scan.subset(range(5)), GradientConfig(), start=reconstruct(scan, GradientConfig(epochs=1)))
