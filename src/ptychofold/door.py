@@ -9,6 +9,7 @@ from jaxtyping import Bool, Complex64, Float64, Int64, Shaped
 from ptychofold import validation as check
 from ptychofold.errors import MissingFieldError
 from ptychofold.formats import ScanFields
+from ptychofold.formats.view import rows_in_file
 from ptychofold.measurement import decide_measurement
 from ptychofold.metadata import Metadata
 from ptychofold.scaling import energy_sums
@@ -43,7 +44,7 @@ def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedF
     """Check what a reader found.
 
     A few patterns are read: they must be finite and not negative, and they tell amplitude from intensity where
-    nothing declares it. The others are looked at when their energy is first summed.
+    nothing declares it. The others are looked at whenever they are read.
 
     Raises
     ------
@@ -95,8 +96,9 @@ def _required(value: Found | None, name: str, found: ScanFields) -> Found:
 def _inspect(patterns: ArraySource, found: ScanFields, *, requested: RequestedMeasurement) -> tuple[Measurement, str]:
     """Read some patterns; refuse wrong numbers and say whether they are amplitude or intensity, and why."""
     path = found.path
-    sample = _spread_sample(patterns)
-    check.check_not_negative(sample, path=path)
+    rows = np.unique(np.linspace(0, patterns.shape[0] - 1, N_INSPECTED).astype(np.int64))
+    sample = _read_apart(patterns, rows)
+    check.check_patterns(sample, rows=rows_in_file(patterns, rows), path=path)
     if not sample.any():
         check.check_not_dark(energy_sums(patterns, measurement="intensity", path=path), path=path)
     return decide_measurement(
@@ -109,9 +111,8 @@ def _inspect(patterns: ArraySource, found: ScanFields, *, requested: RequestedMe
     )
 
 
-def _spread_sample(patterns: ArraySource) -> Shaped[np.ndarray, "n N N"]:
-    """Read patterns evenly spread over the scan, each through the file where that leaves no pages mapped."""
-    rows = np.unique(np.linspace(0, patterns.shape[0] - 1, N_INSPECTED).astype(np.int64))
+def _read_apart(patterns: ArraySource, rows: Int64[np.ndarray, " n"]) -> Shaped[np.ndarray, "n N N"]:
+    """Read patterns, each through the file where that leaves no pages mapped."""
     if not patterns.random_access:
         return patterns.read(rows)
     sample = np.empty((len(rows), *patterns.shape[1:]), patterns.dtype)

@@ -82,6 +82,11 @@ class RawData:
         """Side of a pattern in pixels."""
         return self.patterns.shape[-1]
 
+    @property
+    def path(self) -> Path | None:
+        """File that the scan was read from."""
+        return None if self.metadata.source is None else Path(self.metadata.source)
+
     def __len__(self) -> int:
         return self.patterns.shape[0]
 
@@ -194,7 +199,7 @@ class RawData:
         """Return the scan as a format's writer takes it."""
         known = self.metadata
         return ScanFields(
-            path=None if known.source is None else Path(known.source),
+            path=self.path,
             format=known.format or "arrays",
             patterns=self.patterns,
             positions=self.positions,
@@ -266,16 +271,22 @@ class RawData:
         if self.energy is not None:
             return self.energy if indices is None else self.energy[indices]
         rows = None if indices is None else indices.astype(np.int64)
-        path = None if self.metadata.source is None else Path(self.metadata.source)
-        return energy_sums(self.patterns, measurement=self.measurement, rows=rows, path=path)
+        return energy_sums(self.patterns, measurement=self.measurement, rows=rows, path=self.path)
 
     def rms_input_scale(self, indices: Integer[np.ndarray, " n"] | None = None) -> float:
         """Return √((N/2)² / mean Σ amplitude²) over some patterns, the scale that networks are fed with."""
         return rms_input_scale(float(self.energies(indices).mean()), self.N)
 
     def amplitude(self, indices: Integer[np.ndarray, " n"] | Sequence[int]) -> Float32[np.ndarray, "n N N"]:
-        """Read patterns as float32 amplitude, in the order asked for."""
-        return read_amplitude(self.patterns, np.asarray(indices, dtype=np.int64), measurement=self.measurement)
+        """Read patterns as float32 amplitude, in the order asked for.
+
+        Raises
+        ------
+        DomainError
+            If a pattern is negative or non-finite.
+        """
+        rows = np.asarray(indices, dtype=np.int64)
+        return read_amplitude(self.patterns, rows, measurement=self.measurement, path=self.path)
 
     def ground_truth(self, members: Integer[np.ndarray, "*shape"]) -> Complex64[np.ndarray, "*shape N N"] | None:
         """Return the true patch of each scan point: the file's own, else cut from the object, else None."""

@@ -1,17 +1,22 @@
-"""Read patterns of a scan as amplitude or as intensity: one gather, one conversion, both in cache."""
+"""Read patterns of a scan as amplitude or as intensity: one gather, one check, one conversion, all in cache."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from ptychofold.conventions import amplitude_from_intensity, intensity_from_amplitude
+from ptychofold.formats.view import rows_in_file
 from ptychofold.typing import ArraySource, Measurement
+from ptychofold.validation import check_patterns
 
 __all__ = ["read_amplitude", "read_intensity"]
 
 CACHED_BYTES = 1 << 18
 """Stored bytes that are gathered before they are converted: they stay in the processor's cache between the two."""
+CHECKED_BYTES = 1 << 23
+"""Stored bytes that are gathered before they are checked, where they need no conversion."""
 
 
 def read_amplitude(
@@ -20,6 +25,7 @@ def read_amplitude(
     *,
     measurement: Measurement,
     out: Float32[np.ndarray, "n N N"] | None = None,
+    path: Path | None = None,
 ) -> Float32[np.ndarray, "n N N"]:
     """Return rows of a source as float32 amplitude, in the order asked for.
 
@@ -33,8 +39,15 @@ def read_amplitude(
         What the source's numbers are.
     out
         Where to put the amplitude; a fresh array if None.
+    path
+        The patterns' file, for the message.
+
+    Raises
+    ------
+    DomainError
+        If a pattern holds a negative or a non-finite number; the message names its row in the file.
     """
-    return _read(source, rows, amplitude_from_intensity if measurement == "intensity" else None, out)
+    return _read(source, rows, amplitude_from_intensity if measurement == "intensity" else None, out, path)
 
 
 def read_intensity(
@@ -43,9 +56,10 @@ def read_intensity(
     *,
     measurement: Measurement,
     out: Float32[np.ndarray, "n N N"] | None = None,
+    path: Path | None = None,
 ) -> Float32[np.ndarray, "n N N"]:
     """Return rows of a source as float32 intensity; see `read_amplitude`."""
-    return _read(source, rows, intensity_from_amplitude if measurement == "amplitude" else None, out)
+    return _read(source, rows, intensity_from_amplitude if measurement == "amplitude" else None, out, path)
 
 
 def _read(
@@ -53,18 +67,19 @@ def _read(
     rows: Int64[np.ndarray, " n"],
     convert: Callable[..., Float32[np.ndarray, "n N N"]] | None,
     out: Float32[np.ndarray, "n N N"] | None,
+    path: Path | None,
 ) -> Float32[np.ndarray, "n N N"]:
     frame = source.shape[1:]
     target = np.empty((len(rows), *frame), np.float32) if out is None else out
-    if convert is None and source.dtype == target.dtype:
-        return source.read(rows, out=target)
-    step = max(1, CACHED_BYTES // (source.dtype.itemsize * frame[0] * frame[1]))
-    scratch = np.empty((min(step, len(rows)), *frame), source.dtype)
+    in_place = convert is None and source.dtype == target.dtype
+    step = max(1, (CHECKED_BYTES if in_place else CACHED_BYTES) // (source.dtype.itemsize * frame[0] * frame[1]))
+    scratch = None if in_place else np.empty((min(step, len(rows)), *frame), source.dtype)
     for start in range(0, len(rows), step):
-        part = rows[start : start + step]
-        stored = source.read(part, out=scratch[: len(part)])
-        if convert is None:
-            np.copyto(target[start : start + step], stored, casting="unsafe")
-        else:
-            convert(stored, out=target[start : start + step])
+        part, made = rows[start : start + step], target[start : start + step]
+        stored = source.read(part, out=made if scratch is None else scratch[: len(part)])
+        check_patterns(stored, rows=rows_in_file(source, part), path=path)
+        if convert is not None:
+            convert(stored, out=made)
+        elif scratch is not None:
+            np.copyto(made, stored, casting="unsafe")
     return target

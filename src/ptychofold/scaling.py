@@ -15,7 +15,9 @@ import numpy as np
 from jaxtyping import Float64, Int64, Real
 
 from ptychofold.errors import DomainError
+from ptychofold.formats.view import rows_in_file
 from ptychofold.typing import ArraySource, Measurement
+from ptychofold.validation import check_patterns
 
 __all__ = [
     "amplitude_sums",
@@ -137,7 +139,7 @@ def energy_sums(
     Raises
     ------
     DomainError
-        If a pattern holds a negative or a non-finite number; the message names the first such row of the scan.
+        If a pattern holds a negative or a non-finite number; the message names the first such row of the file.
 
     Examples
     --------
@@ -178,15 +180,10 @@ def _sums(
     step = max(1, chunk_bytes // (n_pixels * source.dtype.itemsize))
     sums = np.empty(source.shape[0] if rows is None else len(rows))
     for part in _parts(len(sums), step):
-        patterns = source.read(part if rows is None else rows[part]).reshape(-1, n_pixels)
-        sums[part] = reduce(patterns)
-        good = np.isfinite(sums[part])
-        if patterns.dtype.kind != "u":
-            good &= patterns.min(axis=1) >= 0
-        if not good.all():
-            first = int(np.argmin(good))
-            row = part.start + first if rows is None else int(rows[part.start + first])
-            raise _bad_pattern(patterns[first], row=row, path=path)
+        wanted = np.arange(part.start, part.stop) if rows is None else rows[part]
+        patterns = source.read(part if rows is None else wanted)
+        check_patterns(patterns, rows=rows_in_file(source, wanted), path=path)
+        sums[part] = reduce(patterns.reshape(-1, n_pixels))
     return sums
 
 
@@ -206,17 +203,6 @@ def _squares(patterns: Real[np.ndarray, "part pixel"]) -> Float64[np.ndarray, " 
 
 def _roots(patterns: Real[np.ndarray, "part pixel"]) -> Float64[np.ndarray, " part"]:
     return np.asarray(np.sqrt(patterns, dtype=np.float64).sum(axis=1))
-
-
-def _bad_pattern(pattern: Real[np.ndarray, " pixel"], *, row: int, path: Path | None) -> DomainError:
-    n_negative, n_odd = int((pattern < 0).sum()), int((~np.isfinite(pattern)).sum())
-    return DomainError(
-        f"expected patterns of finite numbers that are not negative; found {n_negative} negative and {n_odd} "
-        f"non-finite of {pattern.size} in row {row} of the scan. Repair the pattern or leave the scan point out; "
-        "markers of bad pixels belong in bad_pixels.",
-        path=path,
-        field="patterns",
-    )
 
 
 def _positive(value: float, name: str) -> float:

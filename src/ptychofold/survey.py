@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -10,8 +9,9 @@ from jaxtyping import Float64, Int64
 from ptychofold.conventions import intensity_from_amplitude
 from ptychofold.coverage import coverage_map, linear_overlap, median_step, probe_diameter, probe_footprint, scan_field
 from ptychofold.errors import DomainError
+from ptychofold.formats.view import rows_in_file
 from ptychofold.raw_data import RawData
-from ptychofold.validation import check_not_dark, check_not_negative
+from ptychofold.validation import check_not_dark, check_patterns
 
 __all__ = ["PatternSummary", "Survey", "summarise_patterns", "survey"]
 
@@ -82,12 +82,11 @@ def summarise_patterns(scan: RawData, *, progress: Progress | None = None) -> Pa
         If a pattern holds a negative or non-finite number, or all are dark.
     """
     source, good = scan.patterns, None if scan.bad_pixels is None else ~scan.bad_pixels
-    path = None if scan.metadata.source is None else Path(scan.metadata.source)
     dose, total = np.empty(len(scan)), np.zeros((scan.N, scan.N))
     largest, n_largest = -np.inf, 0
     for rows in _chunks(scan):
         stored = source.read(rows)
-        check_not_negative(stored, path=path)
+        check_patterns(stored, rows=rows_in_file(source, np.arange(rows.start, rows.stop)), path=scan.path)
         if good is not None:
             stored = stored * good
         intensity = stored if scan.measurement == "intensity" else intensity_from_amplitude(stored)
@@ -99,7 +98,7 @@ def summarise_patterns(scan: RawData, *, progress: Progress | None = None) -> Pa
             largest = peak
         if progress is not None:
             progress(len(stored))
-    check_not_dark(dose, path=path)
+    check_not_dark(dose, path=scan.path)
     return PatternSummary(dose=dose, mean=total / len(scan), largest=largest, n_largest=n_largest)
 
 

@@ -8,9 +8,11 @@ from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor
 
 from ptychofold.errors import DomainError
+from ptychofold.formats.view import rows_in_file
 from ptychofold.raw_data import RawData
 from ptychofold.reading import read_amplitude, read_intensity
 from ptychofold.typing import Measurement
+from ptychofold.validation import check_patterns
 
 __all__ = ["DeviceReader", "HostReader", "Reader", "ResidentReader", "Values", "in_memory", "make_reader"]
 
@@ -62,7 +64,7 @@ def in_memory(scan: RawData) -> Shaped[np.ndarray, "scan N N"]:
     Raises
     ------
     DomainError
-        If they exceed `RESIDENT_BYTES`.
+        If they exceed `RESIDENT_BYTES`, or one is negative or non-finite.
     """
     size = int(np.prod(scan.patterns.shape)) * scan.patterns.dtype.itemsize
     if size > RESIDENT_BYTES:
@@ -72,14 +74,16 @@ def in_memory(scan: RawData) -> Shaped[np.ndarray, "scan N N"]:
             path=scan.metadata.source,
             field="patterns",
         )
-    return scan.patterns.read(slice(None))
+    stored = scan.patterns.read(slice(None))
+    check_patterns(stored, rows=rows_in_file(scan.patterns, np.arange(len(stored))), path=scan.path)
+    return stored
 
 
 class HostReader:
     """Gather and convert on the processor, one cache-sized block at a time."""
 
     def __init__(self, scan: RawData, *, values: Values) -> None:
-        self.source, self.measurement = scan.patterns, scan.measurement
+        self.source, self.measurement, self.path = scan.patterns, scan.measurement, scan.path
         self.read = read_amplitude if values == "amplitude" else read_intensity
 
     def __call__(
@@ -87,7 +91,7 @@ class HostReader:
     ) -> Float32[Tensor, "n N N"]:
         """Read rows into host memory."""
         target = torch.empty((len(rows), *self.source.shape[1:])) if out is None else out
-        self.read(self.source, rows, measurement=self.measurement, out=target.numpy())
+        self.read(self.source, rows, measurement=self.measurement, out=target.numpy(), path=self.path)
         return target
 
 
@@ -95,7 +99,7 @@ class DeviceReader:
     """Gather on the host in the stored dtype, a fraction of float32's bytes; convert on the device."""
 
     def __init__(self, scan: RawData, *, values: Values, device: torch.device) -> None:
-        self.source, self.measurement = scan.patterns, scan.measurement
+        self.source, self.measurement, self.path = scan.patterns, scan.measurement, scan.path
         self.values: Values = values
         self.device = device
         self._buffer = np.empty((0, *scan.patterns.shape[1:]), scan.patterns.dtype)
@@ -107,6 +111,7 @@ class DeviceReader:
         if len(self._buffer) < len(rows):
             self._buffer = _page_locked((len(rows), *self.source.shape[1:]), self.source.dtype, self.device)
         stored = self.source.read(rows, out=self._buffer[: len(rows)])
+        check_patterns(stored, rows=rows_in_file(self.source, rows), path=self.path)
         return _converted(torch.from_numpy(stored).to(self.device), self.measurement, self.values, out)
 
 

@@ -13,7 +13,9 @@ from ptychofold.errors import MissingFieldError
 from ptychofold.formats.base import foreign_errors_refused
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.npz_metadata import format_metadata
+from ptychofold.formats.view import rows_in_file
 from ptychofold.typing import ArraySource
+from ptychofold.validation import check_patterns
 
 __all__ = ["write"]
 
@@ -50,7 +52,7 @@ def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
         zipfile.ZipFile(partial, "x", zipfile.ZIP_STORED) as archive,
     ):
         for name, array in _arrays(fields).items():
-            _write_member(archive, name, array)
+            _write_member(archive, name, array, source=fields.path)
     return ()
 
 
@@ -73,7 +75,7 @@ def _arrays(fields: ScanFields) -> dict[str, _Values]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _write_member(archive: zipfile.ZipFile, name: str, array: _Values) -> None:
+def _write_member(archive: zipfile.ZipFile, name: str, array: _Values, *, source: Path | None) -> None:
     info = zipfile.ZipInfo(f"{name}.npy")
     info.extra = _padding(cast(IO[bytes], archive.fp).tell() + _FIXED_HEADER + len(info.filename))
     with archive.open(info, "w", force_zip64=True) as member:
@@ -86,15 +88,16 @@ def _write_member(archive: zipfile.ZipFile, name: str, array: _Values) -> None:
         step = max(1, _CHUNK * shape[0] // max(1, int(np.prod(shape, dtype=object)) * dtype.itemsize))
         for start in range(0, shape[0], step):
             rows = slice(start, min(start + step, shape[0]))
-            member.write(_chunk(array, rows))
+            member.write(_chunk(array, rows, source))
 
 
-def _chunk(array: _Values, rows: slice) -> memoryview:
+def _chunk(array: _Values, rows: slice, path: Path | None) -> memoryview:
     if isinstance(array, np.ndarray):
         block = np.ascontiguousarray(array[rows])
     else:
         block = np.empty((rows.stop - rows.start, *array.shape[1:]), array.dtype)
         array.read(rows, out=block)
+        check_patterns(block, rows=rows_in_file(array, np.arange(rows.start, rows.stop)), path=path)
     return block.reshape(-1).view(np.uint8).data
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Int64, Shaped
 
 from ptychofold.typing import ArraySource
 
-__all__ = ["RowView"]
+__all__ = ["RowView", "rows_in_file"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,3 +44,15 @@ class RowView:
     ) -> Shaped[np.ndarray, "n ..."]:
         """Return rows of the view in the stored dtype; see `ArraySource.read`."""
         return self.source.read(self.rows[rows], out)
+
+
+def rows_in_file(source: ArraySource, rows: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    """Return which rows of its file, or of the array in memory, some rows of a source are.
+
+    Examples
+    --------
+    >>> from ptychofold.formats.lazy import ArrayInMemory
+    >>> rows_in_file(RowView(ArrayInMemory(np.zeros((9, 2, 2))), np.array([7, 3])), np.array([1])).tolist()
+    [3]
+    """
+    return rows_in_file(source.source, source.rows[rows]) if isinstance(source, RowView) else rows
