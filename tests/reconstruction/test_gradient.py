@@ -12,16 +12,20 @@ from ptychofold.errors import ConfigError, DivergenceError, MissingFieldError, S
 from ptychofold.physics import (
     FarField,
     ForwardModel,
+    Geometry,
     NearField,
     Propagator,
     amplitude_mse,
+    make_object,
+    mode_shares,
     poisson_nll,
+    simulate,
 )
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.alignment import align
-from ptychofold.reconstruction.gradients import Adam, Objective, PositionAdam
+from ptychofold.reconstruction.gradients import Adam, Objective, move_positions
 from ptychofold.reconstruction.iterative import EpochReport, ReconstructionDivergedError, reconstruct
-from ptychofold.testing import make_scan
+from ptychofold.testing import make_probe, make_scan
 
 NEAR = NearField(wavelength_m=1e-10, distance_m=2e-3, pixel_size_m=(1e-7, 1e-7))
 N_PATTERNS, N = 4, 16
@@ -53,7 +57,6 @@ def test_the_closed_form_is_the_gradient_that_autograd_finds(loss: str, propagat
     canvas, probe, positions, measured, bad = _fields()
     model = ForwardModel(probe, propagator=propagator, trainable_probe=True)
     canvas.requires_grad_()
-    positions.requires_grad_()
     _loss(loss, model.from_object(canvas, positions), measured, bad).backward()  # type: ignore[no-untyped-call]
     objective = Objective(
         config=GradientConfig(loss=loss),
@@ -62,15 +65,13 @@ def test_the_closed_form_is_the_gradient_that_autograd_finds(loss: str, propagat
         dark=1e-9,
     )
     with torch.no_grad():
-        found = objective.gradient(canvas, propagator.modulate(probe), positions, measured, move=True)
+        found = objective.gradient(canvas, propagator.modulate(probe), positions, measured, move=False)
         error = (model.from_object(canvas, positions) - measured).abs().masked_fill(bad, 0).sum()
     assert canvas.grad is not None
-    assert positions.grad is not None
     assert model.probe.grad is not None
-    assert found.positions is not None
+    assert found.step is None
     torch.testing.assert_close(found.object, canvas.grad, rtol=2e-4, atol=2e-4)
     torch.testing.assert_close(propagator.modulate(found.probe), model.probe.grad, rtol=2e-4, atol=2e-4)
-    torch.testing.assert_close(found.positions, positions.grad, rtol=2e-4, atol=2e-3)
     torch.testing.assert_close(found.error, error, rtol=1e-4, atol=1e-4)
 
 
@@ -88,16 +89,35 @@ def test_a_step_does_not_depend_on_the_global_phase_and_leaves_unlit_pixels() ->
     assert 0.05 < float(steps[0].abs().max()) < 0.1
 
 
+@pytest.mark.parametrize("propagator", [FarField(), NEAR])
+@pytest.mark.parametrize(("loss", "share"), [("mae", 0.3), ("amplitude", 0.5), ("poisson", 0.5)])
+def test_one_step_takes_every_position_nearer_to_where_it_was(loss: str, share: float, propagator: Propagator) -> None:
+    canvas = torch.tensor(make_object("dead_leaves", (64, 64), seed=0))
+    for axis in (0, 1):
+        canvas = (canvas.roll(1, axis) + 2 * canvas + canvas.roll(-1, axis)) / 4
+    probe = 100 * torch.tensor(make_probe(32))
+    positions = 20 + 24 * torch.rand(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    away = torch.tensor([0.3, -0.2], dtype=torch.float64).expand(40, 2)
+    with torch.no_grad():
+        measured = ForwardModel(probe, propagator=propagator).from_object(canvas, positions)
+        objective = Objective(config=GradientConfig(loss=loss), propagator=propagator, bad_pixels=None, dark=1e-6)
+        step = objective.gradient(canvas, propagator.modulate(probe), positions + away, measured, move=True).step
+    assert step is not None
+    left = (step - away).norm(dim=1) / away[0].norm()
+    assert float(left.max()) < 1
+    assert float(left.median()) < 1 - share
+
+
 def test_positions_of_a_batch_move_but_not_their_mean() -> None:
     positions = torch.arange(10, dtype=torch.float64).reshape(5, 2)
     before = positions.clone()
     rows = torch.tensor([0, 2, 3])
-    adam = PositionAdam.like(positions)
-    adam.step(positions, rows, torch.tensor([[1.0, 0.0], [0.0, -1.0], [2.0, 2.0]], dtype=torch.float64), 0.1)
-    moved = positions - before
+    move_positions(positions, rows, torch.tensor([[0.3, 0.0], [0.0, -0.1], [30.0, 40.0]], dtype=torch.float64))
+    moved = before - positions
     assert bool((moved[[1, 4]] == 0).all())
-    assert 0 < float(moved.abs().max()) < 0.2
-    assert float(moved.mean(dim=0).abs().max()) < 1e-12
+    # the third step is shortened to (0.3, 0.4), then the mean (0.2, 0.1) is taken out
+    expected = torch.tensor([[0.1, -0.1], [-0.2, -0.2], [0.1, 0.3]], dtype=torch.float64)
+    torch.testing.assert_close(moved[rows], expected)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +147,44 @@ def test_a_simulated_object_is_found_from_nothing(scan: RawData) -> None:
     assert result.coverage.shape == result.object.shape
 
 
+def test_positions_that_were_wrong_are_found() -> None:
+    true = make_scan(n_scan=64, N=32, step=3.0, n_photons=1e6, seed=2)
+    wrong = replace(
+        true, positions=true.positions + np.random.default_rng(0).normal(0, 0.4, true.positions.shape), object=None
+    )
+    settings = GradientConfig(epochs=20, batch_size=8, position_learning_rate=1.0)
+    result = reconstruct(wrong, settings)
+    kept = reconstruct(wrong, settings.replace(position_learning_rate=0.0))
+    error = result.positions - result.shift - true.positions
+    before = wrong.positions - true.positions
+    assert (error - error.mean(axis=0)).std() < 0.6 * (before - before.mean(axis=0)).std()
+    assert result.r_factor < 0.9 * kept.r_factor
+    np.testing.assert_array_equal(kept.positions - kept.shift, wrong.positions)
+
+
+def test_modes_are_orthogonal_and_strongest_first() -> None:
+    scan = make_scan(n_scan=49, N=32, n_modes=2, seed=3)
+    main = replace(scan, probe=scan.probe[:1], object=None)
+    one = reconstruct(main, GradientConfig(epochs=8))
+    two = reconstruct(main, GradientConfig(epochs=8, n_modes=2, mode_rate=1.0))
+    assert two.probe.shape == (2, 32, 32)
+    overlap = np.vdot(two.probe[0], two.probe[1]) / np.linalg.norm(two.probe[0]) ** 2
+    assert abs(overlap) < 1e-4
+    assert two.mode_shares[0] > two.mode_shares[1] > 0.05
+    assert two.mode_shares == pytest.approx(mode_shares(torch.tensor(two.probe)).tolist(), abs=1e-4)
+    assert two.r_factor < 0.9 * one.r_factor
+    assert reconstruct(scan, GradientConfig(epochs=1, n_modes=1)).probe.shape == (1, 32, 32)
+
+
+def test_a_near_field_scan_is_found_with_its_geometry(scan: RawData) -> None:
+    geometry = Geometry.of(NEAR)
+    assert scan.object is not None
+    near = simulate(scan.object, scan.probe, scan.positions, seed=0, n_photons=1e6, geometry=geometry)
+    result = reconstruct(near, GradientConfig(epochs=8), geometry=geometry)
+    assert result.r_factor < 0.5 * reconstruct(near, GradientConfig(epochs=8)).r_factor
+    assert result.geometry == geometry
+
+
 def test_the_same_seed_gives_the_same_bits_and_reports_every_epoch(scan: RawData) -> None:
     reports: list[EpochReport] = []
     settings = GradientConfig(epochs=2, held_out=0.1, seed=5)
@@ -136,6 +194,31 @@ def test_the_same_seed_gives_the_same_bits_and_reports_every_epoch(scan: RawData
     assert tuple(report.r_factor for report in reports) == first.losses
     other = reconstruct(scan, settings.replace(seed=6))
     assert other.held_out.tolist() != first.held_out.tolist()
+
+
+def test_held_out_patterns_do_not_enter_the_fit(scan: RawData) -> None:
+    settings = GradientConfig(epochs=2, held_out=0.1)
+    result = reconstruct(scan, settings)
+    patterns = scan.patterns.read(slice(None)).copy()
+    patterns[result.held_out] = patterns[result.held_out][:, ::-1]
+    other = reconstruct(scan.with_patterns(patterns), settings)
+    np.testing.assert_array_equal(other.object, result.object)
+    np.testing.assert_array_equal(other.probe, result.probe)
+    assert other.r_factor_held_out is not None
+    assert result.r_factor_held_out is not None
+    assert other.r_factor_held_out > result.r_factor_held_out
+
+
+def test_a_fit_goes_on_from_an_object_or_a_result(scan: RawData) -> None:
+    settings = GradientConfig(epochs=1, learning_rate=0.01, probe_learning_rate=0.0)
+    flat = reconstruct(scan, settings)
+    true = reconstruct(scan, settings.replace(start="scan"))
+    given = reconstruct(scan, settings, start=scan.object)
+    assert true.losses[0] < 0.5 * flat.losses[0]
+    np.testing.assert_array_equal(given.object, true.object)
+    again = reconstruct(scan, settings, start=true)
+    assert again.losses[0] < 1.1 * true.losses[0]
+    np.testing.assert_allclose(np.abs(true.probe / scan.probe), np.abs(true.probe / scan.probe).mean(), rtol=1e-3)
 
 
 def test_a_flat_object_fills_what_a_given_one_leaves_empty(scan: RawData) -> None:

@@ -75,7 +75,7 @@ def reconstruct(
     overrides = [*(settings or ())]
     named = {"epochs": epochs, "n_modes": modes, "held_out": held_out}
     overrides += [f"{name}={value}" for name, value in named.items() if value is not None]
-    overrides += ["position_learning_rate=0.05"] * positions + ["start=scan"] * from_object
+    overrides += ["position_learning_rate=1"] * positions + ["start=scan"] * from_object
     config = _config(overrides)
     scan = open_scan(file, measurement)
     check_output(output, scan)

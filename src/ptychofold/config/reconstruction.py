@@ -21,8 +21,8 @@ class GradientConfig(Config):
     epochs: PositiveInt = 20
     """Passes over the patterns."""
 
-    batch_size: PositiveInt = 16
-    """Patterns of one step, drawn anew each epoch."""
+    batch_size: PositiveInt | None = None
+    """Patterns of one step, drawn anew each epoch; None takes 16, or fewer if an epoch then has less than 16 steps."""
 
     loss: Literal["mae", "amplitude", "poisson"] = "mae"
     """Distance of patterns: absolute error of the amplitude (rounded at zero), its square, or the Poisson negative
@@ -41,9 +41,10 @@ class GradientConfig(Config):
     """Step of the modes after the first, as a share of the first's. Small values keep the power in the main mode."""
 
     position_learning_rate: NonNegativeFloat = 0.0
-    """Largest step of a position in pixels; 0 keeps positions. The mean of each batch's steps is taken out."""
+    """Share of its Gauss-Newton step that a position takes, such as 1; 0 keeps positions. The mean of each batch's
+    steps is taken out."""
 
-    position_start: float = Field(default=0.25, ge=0.0, lt=1.0)
+    position_start: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of the epochs that pass before positions move."""
 
     schedule: Literal["cosine", "constant"] = "cosine"

@@ -32,15 +32,16 @@ def orthogonal_modes(probe: Complex[Tensor, "mode N N"]) -> Complex[Tensor, "mod
     """Return the orthogonal modes of the same illumination, strongest first.
 
     Mixing modes by a unitary matrix changes no pattern; of all mixtures this is the one with orthogonal modes, from
-    the singular value decomposition ``P = U S Vᴴ`` as ``S Vᴴ``. Each mode keeps the phase of the mode that gave it
-    most of its power.
+    the singular value decomposition ``P = U S Vᴴ`` as ``Uᴴ P``, in double precision: one mode stays as it is. Each mode
+    keeps the phase of the mode that gave it most of its power.
     """
-    u, s, vh = torch.linalg.svd(probe.flatten(1), full_matrices=False)
+    flat = probe.flatten(1).to(torch.complex128)
+    u = torch.linalg.svd(flat, full_matrices=False)[0]
     strongest = u.abs().argmax(dim=0)
     phase = torch.sgn(u.gather(0, strongest[None])[0])
-    modes = (phase * s)[:, None] * vh
+    modes = phase[:, None] * (u.mH @ flat)
     padding = probe.shape[0] - modes.shape[0]
-    return torch.nn.functional.pad(modes, (0, 0, 0, padding)).reshape(probe.shape)
+    return torch.nn.functional.pad(modes, (0, 0, 0, padding)).reshape(probe.shape).to(probe.dtype)
 
 
 def add_modes(

@@ -74,14 +74,15 @@ def simulate(
     _check_on_canvas(positions, canvas.shape, N)
     geometry = Geometry() if geometry is None else geometry
     probe = probe if n_photons is None else _with_power(probe, n_photons)
-    model = ForwardModel(torch.from_numpy(probe), propagator=geometry.propagator())
+    model = ForwardModel(torch.tensor(probe), propagator=geometry.propagator())
     rng = None if n_photons is None else torch.Generator().manual_seed(seed)
+    object_, at = torch.tensor(canvas), torch.tensor(positions)
     patterns = np.empty((len(positions), N, N), np.float32)
     step = max(1, CHUNK_PIXELS // probe.size)
     with torch.no_grad():
         for start in range(0, len(positions), step):
             part = slice(start, start + step)
-            amplitude = model.from_object(torch.from_numpy(canvas), torch.from_numpy(positions[part]))
+            amplitude = model.from_object(object_, at[part])
             intensity = amplitude.square() if rng is None else poisson_counts(amplitude.square(), rng=rng)
             patterns[part] = (intensity if measurement == "intensity" else intensity.sqrt()).numpy()
     logger.info("simulated %d patterns of %d pixels, %s photons each", len(positions), N, n_photons)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Complex64, Float, Float32
+from jaxtyping import Bool, Complex64, Float, Float32, Int64
 from torch import Tensor
 
 from ptychofold.config import GradientConfig
@@ -21,24 +21,29 @@ from ptychofold.physics import (
     exit_waves_to_patches,
     exit_waves_to_probe,
     extract_patches,
+    illumination,
     place_patches,
 )
-from ptychofold.physics.extraction import position_gradient
 
-__all__ = ["Adam", "BatchGradient", "Objective", "PositionAdam"]
+__all__ = ["Adam", "BatchGradient", "Objective", "move_positions"]
 
 DARK = 1e-6
 """Share of the RMS amplitude that is added where an amplitude divides."""
 RATE_FLOOR = 1e-3
 """Counts that are added to the modelled rate under the Poisson loss."""
+FLAT = 0.1
+"""Share of the mean curvature that is added to every position's own: where the object is flat, positions stay."""
+LARGEST_MOVE = 0.5
+"""Pixels that a position moves at most in one step."""
 
 
 class BatchGradient(NamedTuple):
-    """Gradients of the summed loss of one batch, and how far it was from the data."""
+    """Gradients of the summed loss of one batch, a step of its positions, and how far it was from the data."""
 
     object: Complex64[Tensor, "H W"]
     probe: Complex64[Tensor, "mode N N"]
-    positions: Float[Tensor, "n 2"] | None
+    step: Float[Tensor, "n 2"] | None
+    """Gauss-Newton step of positions in pixels, to be subtracted."""
     error: Float32[Tensor, ""]
     """Σ |A - √n| over good pixels."""
 
@@ -75,7 +80,7 @@ class Objective:
         measured
             (n, N, N), amplitude.
         move
-            Whether to return the gradient by positions.
+            Whether to return a step of positions.
         """
         patches = extract_patches(canvas, positions, probe.shape[-1])
         waves = self.propagator.transform(torch.mul(probe, patches[:, None]))
@@ -86,9 +91,35 @@ class Objective:
         return BatchGradient(
             object=place_patches(by_patches, positions, (canvas.shape[0], canvas.shape[1])),
             probe=exit_waves_to_probe(patches, back),
-            positions=position_gradient(canvas, positions, by_patches) if move else None,
+            step=self._step(canvas, probe, positions, by_patches, error / measured.numel()) if move else None,
             error=error,
         )
+
+    def _step(
+        self,
+        canvas: Complex64[Tensor, "H W"],
+        probe: Complex64[Tensor, "mode N N"],
+        positions: Float[Tensor, "n 2"],
+        by_patches: Complex64[Tensor, "n N N"],
+        error: Float32[Tensor, ""],
+    ) -> Float[Tensor, "n 2"]:
+        """Return the Gauss-Newton step ``Re Σ conj(∂O) g / (w Σ I |∂O|²)`` of each position along each axis.
+
+        g is the gradient by the patch, I the illumination, and w the loss's curvature as a multiple of that of the
+        squared amplitude error. Of the energy ``Σ I |∂O|²`` that a move sets free, half is in phase with the wave on
+        the detector and changes amplitudes. The slope of a bilinear object jumps at every whole pixel and holds
+        positions there, so ∂O is the central difference of the object smoothed by (1, 2, 1)/4 along both axes.
+        """
+        weight = {"amplitude": 1.0, "poisson": 2.0, "mae": 0.5 / (error + self.config.mae_width)}[self.config.loss]
+        light = illumination(probe)
+        steps = []
+        for slope in _slopes(canvas):
+            patches = torch.view_as_real(extract_patches(slope, positions, probe.shape[-1]))
+            downhill = (patches * torch.view_as_real(by_patches)).sum(dim=(1, 2, 3))
+            curvature = (light * patches.square().sum(dim=-1)).sum(dim=(1, 2))
+            floor = FLAT * curvature.mean() + torch.finfo(curvature.dtype).tiny
+            steps.append(downhill / (weight * (curvature + floor)))
+        return torch.stack(steps, dim=1).to(positions.dtype)
 
     def _factor(
         self, amplitude: Float32[Tensor, "n N N"], measured: Float32[Tensor, "n N N"]
@@ -117,6 +148,15 @@ def _amplitude(waves: Complex64[Tensor, "n mode N N"]) -> Float32[Tensor, "n N N
         for part in (0, 1):
             intensity.addcmul_(parts[:, mode, ..., part], parts[:, mode, ..., part])
     return intensity.sqrt_()
+
+
+def _slopes(canvas: Complex64[Tensor, "H W"]) -> tuple[Complex64[Tensor, "H W"], Complex64[Tensor, "H W"]]:
+    """Return the slopes of the smoothed canvas along y and x; it repeats at the borders, where there is no light."""
+    smooth = canvas
+    for axis in (0, 1):
+        smooth = (smooth.roll(1, axis) + 2 * smooth + smooth.roll(-1, axis)) / 4
+    down, right = ((smooth.roll(-1, axis) - smooth.roll(1, axis)) / 2 for axis in (0, 1))
+    return down, right
 
 
 @dataclass(kw_only=True)
@@ -151,29 +191,18 @@ class Adam:
         value.sub_(self.mean.div(scale).mul_(rate / (1 - self.momentum**self.n_steps)))
 
 
-@dataclass(kw_only=True)
-class PositionAdam:
-    """Adam of positions, of which a batch moves only its own; both axes share the second moment."""
+def move_positions(positions: Float[Tensor, "scan 2"], rows: Int64[Tensor, " n"], step: Float[Tensor, "n 2"]) -> None:
+    """Subtract steps from some positions in place; their mean stays, as the object could move in its place.
 
-    mean: Float[Tensor, "scan 2"]
-    square: Float[Tensor, "scan 1"]
-    n_steps: Float[Tensor, "scan 1"]
-    momentum: float = 0.8
-    memory: float = 0.9
-
-    @classmethod
-    def like(cls, positions: Float[Tensor, "scan 2"]) -> "PositionAdam":
-        """Begin at rest."""
-        zero = torch.zeros_like(positions[:, :1])
-        return cls(mean=torch.zeros_like(positions), square=zero, n_steps=zero.clone())
-
-    def step(self, positions: Float[Tensor, "scan 2"], rows: Tensor, gradient: Tensor, rate: float) -> None:
-        """Move some positions in place; their mean stays, as the object could move in its place."""
-        self.n_steps[rows] += 1
-        self.mean[rows] = torch.lerp(gradient, self.mean[rows], self.momentum)
-        square = gradient.square().sum(dim=1, keepdim=True)
-        self.square[rows] = torch.lerp(square, self.square[rows], self.memory)
-        count = self.n_steps[rows]
-        scale = (self.square[rows] / (1 - self.memory**count)).sqrt().clamp(min=torch.finfo(gradient.dtype).tiny)
-        move = self.mean[rows] / (1 - self.momentum**count) / scale * rate
-        positions[rows] -= move - move.mean(dim=0)
+    Parameters
+    ----------
+    positions
+        (scan, 2), (y, x) in pixels.
+    rows
+        (n,), the positions that move.
+    step
+        (n, 2), in pixels; longer ones are shortened to half a pixel.
+    """
+    length = step.norm(dim=1, keepdim=True).clamp(min=torch.finfo(step.dtype).tiny)
+    step = step * (length.clamp(max=LARGEST_MOVE) / length)
+    positions[rows] -= step - step.mean(dim=0)

@@ -18,7 +18,7 @@ from ptychofold.data.readers import in_memory
 from ptychofold.errors import DivergenceError, MissingFieldError, ShapeError
 from ptychofold.physics import Geometry, add_modes, illumination, orthogonal_modes
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction.gradients import DARK, Adam, Objective, PositionAdam
+from ptychofold.reconstruction.gradients import DARK, Adam, Objective, move_positions
 from ptychofold.reconstruction.metrics import scan_r_factor
 from ptychofold.reconstruction.result import Reconstruction, object_frame
 from ptychofold.reconstruction.stitching import fit_scale
@@ -27,6 +27,8 @@ __all__ = ["EpochReport", "ReconstructionDivergedError", "reconstruct"]
 
 logger = logging.getLogger(__name__)
 
+BATCH = 16
+"""Patterns of a step, and least steps of an epoch, if the settings leave it open."""
 LAST_RATE = 0.01
 """Step size at the end of the cosine schedule, as a share of the first."""
 
@@ -108,7 +110,8 @@ def reconstruct(
         geometry = start.geometry if isinstance(start, Reconstruction) else Geometry()
     held_out, fitted = _split(len(scan), config)
     scan = scan if scan.patterns.random_access else scan.with_patterns(in_memory(scan))
-    fit = _Fit.begin(scan, config, geometry=geometry, start=start, probe=probe, device=torch.device(device))
+    first = _first_guess(scan, config, start=start, probe=probe)
+    fit = _Fit.begin(scan, config, first, fitted=fitted, geometry=geometry, device=torch.device(device))
     losses: list[float] = []
     rng = np.random.default_rng([config.seed, 1])
     for epoch in range(config.epochs):
@@ -162,7 +165,6 @@ class _Fit:
     shift: Float64[np.ndarray, " 2"]
     object_adam: Adam
     probe_adam: Adam
-    position_adam: PositionAdam
     probe_rate: Tensor
     """(mode, 1, 1), largest step of each mode."""
 
@@ -171,26 +173,22 @@ class _Fit:
         cls,
         scan: RawData,
         config: GradientConfig,
+        first: "_FirstGuess",
         *,
+        fitted: Int64[np.ndarray, " n"],
         geometry: Geometry,
-        start: Complex64[np.ndarray, "H W"] | Reconstruction | None,
-        probe: Complex64[np.ndarray, "mode N N"] | None,
         device: torch.device,
     ) -> Self:
-        """Begin at a flat object or a given one, with a probe that makes R least."""
-        energy = float(scan.energies().mean())
-        canvas, positions, shift = _start(scan, config, start)
-        if probe is None:
-            probe = start.probe if isinstance(start, Reconstruction) else scan.probe
-        modes = _with_modes(torch.tensor(probe), config)
-        scale = fit_scale(scan, canvas, modes.numpy(), positions, geometry=geometry)
+        """Begin with a guess, its probe scaled so that R of patterns of the fit is least."""
+        energy = float(scan.energies(fitted).mean())
+        modes = _with_modes(torch.tensor(first.probe), config)
+        scale = fit_scale(scan.subset(fitted), first.object, modes.numpy(), first.positions[fitted], geometry=geometry)
         propagator = geometry.propagator()
         light = propagator.modulate(modes * scale).to(device)
         intensity = illumination(light)
         rate = torch.full((len(light), 1, 1), config.probe_learning_rate, device=device)
         rate[1:] *= config.mode_rate
         adam = Adam(momentum=config.momentum, memory=config.memory, damping=config.damping)
-        at = torch.tensor(positions, device=device)
         return cls(
             scan=scan,
             config=config,
@@ -201,20 +199,20 @@ class _Fit:
                 bad_pixels=None if scan.bad_pixels is None else torch.tensor(scan.bad_pixels, device=device),
                 dark=DARK * (energy / scan.N**2) ** 0.5,
             ),
-            canvas=torch.tensor(canvas, device=device),
+            canvas=torch.tensor(first.object, device=device),
             probe=light,
-            positions=at,
-            shift=shift,
+            positions=torch.tensor(first.positions, device=device),
+            shift=first.shift,
             object_adam=adam,
             probe_adam=replace(adam),
-            position_adam=PositionAdam.like(at),
             probe_rate=rate * (intensity.square().sum() / intensity.sum()).sqrt(),
         )
 
     def epoch(self, epoch: int, order: Int64[np.ndarray, " n"]) -> float:
         """Take one step for each batch; return R of the patterns as they were met."""
         config = self.config
-        n_batches = ceil(len(order) / config.batch_size)
+        size = config.batch_size or min(BATCH, ceil(len(order) / BATCH))
+        n_batches = ceil(len(order) / size)
         moves = config.position_learning_rate > 0 and epoch >= config.position_start * config.epochs
         error = torch.zeros((), dtype=torch.float64, device=self.canvas.device)
         total = torch.zeros_like(error)
@@ -226,8 +224,8 @@ class _Fit:
             self.object_adam.step(self.canvas, found.object, config.learning_rate * rate)
             if config.probe_learning_rate > 0:
                 self.probe_adam.step(self.probe, found.probe, self.probe_rate * rate)
-            if found.positions is not None:
-                self.position_adam.step(self.positions, chosen, found.positions, config.position_learning_rate * rate)
+            if found.step is not None:
+                move_positions(self.positions, chosen, found.step * (config.position_learning_rate * rate))
             bad = self.objective.bad_pixels
             error += found.error
             total += (measured if bad is None else measured.masked_fill(bad, 0)).sum()
@@ -260,17 +258,35 @@ def _split(n_scan: int, config: GradientConfig) -> tuple[Int64[np.ndarray, " h"]
     return np.sort(drawn[:n_held]), np.sort(drawn[n_held:])
 
 
-def _start(
-    scan: RawData, config: GradientConfig, start: Complex64[np.ndarray, "H W"] | Reconstruction | None
-) -> tuple[Complex64[np.ndarray, "H W"], Float64[np.ndarray, "scan 2"], Float64[np.ndarray, " 2"]]:
-    """Return the object to begin with, positions in its frame, and how far they were moved into it."""
+@dataclass(frozen=True, kw_only=True)
+class _FirstGuess:
+    object: Complex64[np.ndarray, "H W"]
+    probe: Complex64[np.ndarray, "mode N N"]
+    positions: Float64[np.ndarray, "scan 2"]
+    """In the frame of the object."""
+    shift: Float64[np.ndarray, " 2"]
+    """How far positions were moved into it."""
+
+
+def _first_guess(
+    scan: RawData,
+    config: GradientConfig,
+    *,
+    start: Complex64[np.ndarray, "H W"] | Reconstruction | None,
+    probe: Complex64[np.ndarray, "mode N N"] | None,
+) -> _FirstGuess:
     if isinstance(start, Reconstruction):
         if len(start.positions) != len(scan):
             raise ShapeError(
                 f"expected a reconstruction of {len(scan)} positions to begin with; found {len(start.positions)}.",
                 field="positions",
             )
-        return _filled(start.object), start.positions, start.shift
+        return _FirstGuess(
+            object=_filled(start.object),
+            probe=start.probe if probe is None else probe,
+            positions=start.positions,
+            shift=start.shift,
+        )
     if start is None and config.start == "scan":
         if scan.object is None:
             raise MissingFieldError(
@@ -281,8 +297,12 @@ def _start(
         start = scan.object
     known = start if start is not None else scan.object
     shape, shift = object_frame(scan.positions, scan.N, None if known is None else (known.shape[0], known.shape[1]))
-    canvas = np.ones(shape, np.complex64) if start is None else _filled(start)
-    return canvas, scan.positions + shift, shift
+    return _FirstGuess(
+        object=np.ones(shape, np.complex64) if start is None else _filled(start),
+        probe=scan.probe if probe is None else probe,
+        positions=scan.positions + shift,
+        shift=shift,
+    )
 
 
 def _filled(canvas: Complex64[np.ndarray, "H W"]) -> Complex64[np.ndarray, "H W"]:
