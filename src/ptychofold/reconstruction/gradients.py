@@ -110,7 +110,9 @@ class Objective:
         the detector and changes amplitudes. The slope of a bilinear object jumps at every whole pixel and holds
         positions there, so ∂O is the central difference of the object smoothed by (1, 2, 1)/4 along both axes.
         """
-        weight = {"amplitude": 1.0, "poisson": 2.0, "mae": 0.5 / (error + self.config.mae_width)}[self.config.loss]
+        weight = 0.5 / (error + self.config.mae_width) if self.config.loss == "mae" else torch.ones_like(error)
+        if self.config.loss == "poisson":
+            weight = 2 * weight
         light = illumination(probe)
         steps = []
         for slope in _slopes(canvas):
