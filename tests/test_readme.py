@@ -1,11 +1,15 @@
-"""The README's session runs and prints what it says."""
+"""The sessions in the README and in the pages beside it run and print what they say."""
 
 import doctest
 from pathlib import Path
 
+import pytest
 
-def test_the_session_in_the_readme_runs_as_printed() -> None:
-    readme = Path(__file__).parents[1] / "README.md"
-    outcome = doctest.testfile(str(readme), module_relative=False, optionflags=doctest.ELLIPSIS)
-    assert outcome.attempted >= 10
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(("page", "least"), [("README.md", 10), ("docs/preprocessing.md", 6)])
+def test_the_session_of_a_page_runs_as_printed(page: str, least: int) -> None:
+    outcome = doctest.testfile(str(ROOT / page), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert outcome.attempted >= least
     assert outcome.failed == 0

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal, TypedDict, TypeVar
 
 import numpy as np
-from jaxtyping import Bool, Complex64, Float64, Int64, Shaped
+from jaxtyping import Bool, Complex64, Float64, Int64
 
 from ptychofold import validation as check
 from ptychofold.errors import MissingFieldError
@@ -12,6 +12,7 @@ from ptychofold.formats import ScanFields
 from ptychofold.formats.view import rows_in_file
 from ptychofold.measurement import decide_measurement
 from ptychofold.metadata import Metadata
+from ptychofold.reading import read_apart, spread_rows
 from ptychofold.scaling import energy_sums
 from ptychofold.typing import ArraySource, Measurement
 
@@ -96,8 +97,8 @@ def _required(value: Found | None, name: str, found: ScanFields) -> Found:
 def _inspect(patterns: ArraySource, found: ScanFields, *, requested: RequestedMeasurement) -> tuple[Measurement, str]:
     """Read some patterns; refuse wrong numbers and say whether they are amplitude or intensity, and why."""
     path = found.path
-    rows = np.unique(np.linspace(0, patterns.shape[0] - 1, N_INSPECTED).astype(np.int64))
-    sample = _read_apart(patterns, rows)
+    rows = spread_rows(patterns.shape[0], N_INSPECTED)
+    sample = read_apart(patterns, rows)
     check.check_patterns(sample, rows=rows_in_file(patterns, rows), path=path)
     if not sample.any():
         check.check_not_dark(energy_sums(patterns, measurement="intensity", path=path), path=path)
@@ -109,13 +110,3 @@ def _inspect(patterns: ArraySource, found: ScanFields, *, requested: RequestedMe
         expected=found.measurement_expected,
         path=path,
     )
-
-
-def _read_apart(patterns: ArraySource, rows: Int64[np.ndarray, " n"]) -> Shaped[np.ndarray, "n N N"]:
-    """Read patterns, each through the file where that leaves no pages mapped."""
-    if not patterns.random_access:
-        return patterns.read(rows)
-    sample = np.empty((len(rows), *patterns.shape[1:]), patterns.dtype)
-    for place, row in enumerate(rows.tolist()):
-        patterns.read(slice(row, row + 1), out=sample[place : place + 1])
-    return sample

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import Bool, Complex64, Float32, Float64, Int64, Integer, Shaped
 
+from ptychofold.config import PreprocessConfig
 from ptychofold.contract import GroupedData, to_contract
 from ptychofold.door import RequestedMeasurement, checked
 from ptychofold.errors import FormatError, GroupingError, ShapeError
@@ -90,8 +91,6 @@ class RawData:
     def __len__(self) -> int:
         return self.patterns.shape[0]
 
-    # ------------------------------------------------------------------------------------------------ construction
-
     @classmethod
     def from_file(
         cls,
@@ -100,6 +99,7 @@ class RawData:
         measurement: RequestedMeasurement = "auto",
         lazy: bool = True,
         patterns: str | Path | None = None,
+        steps: PreprocessConfig | None = None,
     ) -> Self:
         """Read and check one scan file.
 
@@ -113,6 +113,8 @@ class RawData:
             Leave the patterns in the file; False reads them into memory in their stored dtype.
         patterns
             Second file that holds the patterns, where ``path`` (a Ptychodus product) has none.
+        steps
+            Preprocessing, done as patterns are read; see `ptychofold.preprocess`.
 
         Raises
         ------
@@ -121,7 +123,10 @@ class RawData:
         DataError
             If its content is wrong or its measurement cannot be told.
         """
-        return cls.from_fields(read_fields(path, lazy=lazy, patterns=patterns), measurement=measurement)
+        found = read_fields(path, lazy=lazy, patterns=patterns)
+        if steps is not None:
+            found, measurement = _preprocess(found, steps, measurement=measurement), "auto"
+        return cls.from_fields(found, measurement=measurement)
 
     @classmethod
     def from_files(cls, train: str | Path, test: str | Path) -> tuple[Self, Self]:
@@ -193,8 +198,6 @@ class RawData:
         """
         return cls(**checked(found, measurement=measurement))
 
-    # ---------------------------------------------------------------------------------------------------- the way out
-
     def to_fields(self) -> ScanFields:
         """Return the scan as a format's writer takes it."""
         known = self.metadata
@@ -255,6 +258,18 @@ class RawData:
             file_rows=rows if self.file_rows is None else self.file_rows[rows],
             energy=None if self.energy is None else self.energy[rows],
         )
+
+    def preprocessed(self, steps: PreprocessConfig) -> Self:
+        """Return the scan put through preprocessing, done as patterns are read.
+
+        Examples
+        --------
+        >>> from ptychofold.config import BinStep, PreprocessConfig
+        >>> from ptychofold.testing import make_scan
+        >>> make_scan(N=32).preprocessed(PreprocessConfig(steps=(BinStep(factor=2),))).N
+        16
+        """
+        return type(self).from_fields(_preprocess(self.to_fields(), steps))
 
     def with_patterns(self, patterns: Shaped[np.ndarray, "scan N N"]) -> Self:
         """Return the scan with the same patterns in memory."""
@@ -372,3 +387,11 @@ class RawData:
             object_=self.object,
             file_rows=self.file_rows,
         )
+
+
+def _preprocess(
+    found: ScanFields, steps: PreprocessConfig, *, measurement: RequestedMeasurement = "auto"
+) -> ScanFields:
+    from ptychofold.preprocess import preprocess  # brings SciPy's image filters, which few scans need
+
+    return preprocess(found, steps, measurement=measurement)

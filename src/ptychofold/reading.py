@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 
 from ptychofold.conventions import amplitude_from_intensity, intensity_from_amplitude
 from ptychofold.formats.view import rows_in_file
 from ptychofold.typing import ArraySource, Measurement
 from ptychofold.validation import check_patterns
 
-__all__ = ["read_amplitude", "read_intensity"]
+__all__ = ["read_amplitude", "read_apart", "read_intensity", "spread_rows"]
 
 CACHED_BYTES = 1 << 18
 """Stored bytes that are gathered before they are converted: they stay in the processor's cache between the two."""
@@ -83,3 +83,24 @@ def _read(
         elif scratch is not None:
             np.copyto(made, stored, casting="unsafe")
     return target
+
+
+def spread_rows(n_scan: int, n_wanted: int) -> Int64[np.ndarray, " n"]:
+    """Return row numbers evenly spread over a scan, in order, first and last among them.
+
+    Examples
+    --------
+    >>> spread_rows(9, 3).tolist(), spread_rows(2, 3).tolist()
+    ([0, 4, 8], [0, 1])
+    """
+    return np.unique(np.linspace(0, n_scan - 1, n_wanted).astype(np.int64))
+
+
+def read_apart(source: ArraySource, rows: Int64[np.ndarray, " n"]) -> Shaped[np.ndarray, "n N M"]:
+    """Return rows as stored, unchecked; each is read through the file where that leaves no pages mapped."""
+    if not source.random_access:
+        return source.read(rows)
+    sample = np.empty((len(rows), *source.shape[1:]), source.dtype)
+    for place, row in enumerate(rows.tolist()):
+        source.read(slice(row, row + 1), out=sample[place : place + 1])
+    return sample

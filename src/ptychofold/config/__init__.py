@@ -5,17 +5,47 @@ from ptychofold.config.grouping import GroupingConfig
 from ptychofold.config.loader import LoaderConfig
 from ptychofold.config.mixture import MixtureConfig
 from ptychofold.config.model import ModelConfig
+from ptychofold.config.preprocess import (
+    BackgroundStep,
+    BadPixelStep,
+    BinStep,
+    CropStep,
+    FlatStep,
+    FrameStep,
+    InpaintStep,
+    MaskStep,
+    MonitorStep,
+    OrientStep,
+    PadStep,
+    PositionStep,
+    PreprocessConfig,
+    Step,
+)
 from ptychofold.config.reconstruction import GradientConfig
 from ptychofold.config.split import SplitConfig
 from ptychofold.config.training import TrainingConfig
 
 __all__ = [
+    "BackgroundStep",
+    "BadPixelStep",
+    "BinStep",
     "Config",
+    "CropStep",
+    "FlatStep",
+    "FrameStep",
     "GradientConfig",
     "GroupingConfig",
+    "InpaintStep",
     "LoaderConfig",
+    "MaskStep",
     "MixtureConfig",
     "ModelConfig",
+    "MonitorStep",
+    "OrientStep",
+    "PadStep",
+    "PositionStep",
+    "PreprocessConfig",
     "SplitConfig",
+    "Step",
     "TrainingConfig",
 ]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ptychofold.formats.hdf5 import HDF5Array
 from ptychofold.formats.lazy import CompressedMember, MappedArray
+from ptychofold.formats.transformed import TransformedSource
 from ptychofold.formats.view import RowView
 from ptychofold.typing import ArraySource
 
@@ -12,7 +13,7 @@ __all__ = ["chunk_rows", "files_of"]
 
 def files_of(source: ArraySource) -> set[Path]:
     """Return the files that patterns are read from; empty if they are in memory or it cannot be told."""
-    if isinstance(source, RowView):
+    if isinstance(source, RowView | TransformedSource):
         return files_of(source.source)
     if isinstance(source, MappedArray | HDF5Array):
         return {source.path}
@@ -23,4 +24,6 @@ def files_of(source: ArraySource) -> set[Path]:
 
 def chunk_rows(source: ArraySource) -> int:
     """Return how many patterns the source decodes together; 1 if it decodes each on its own."""
+    if isinstance(source, TransformedSource):
+        return chunk_rows(source.source)
     return (source.chunk_rows or 1) if isinstance(source, HDF5Array) else 1

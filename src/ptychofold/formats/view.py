@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from ptychofold.formats.transformed import TransformedSource
 from ptychofold.typing import ArraySource
 
 __all__ = ["RowView", "rows_in_file"]
@@ -55,4 +56,6 @@ def rows_in_file(source: ArraySource, rows: Int64[np.ndarray, " n"]) -> Int64[np
     >>> rows_in_file(RowView(ArrayInMemory(np.zeros((9, 2, 2))), np.array([7, 3])), np.array([1])).tolist()
     [3]
     """
+    if isinstance(source, TransformedSource):
+        return rows_in_file(source.source, rows)
     return rows_in_file(source.source, source.rows[rows]) if isinstance(source, RowView) else rows

@@ -1,0 +1,134 @@
+"""``ptychofold preprocess``: a scan, cropped, binned, cleaned or turned, into a file or a store."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ptychofold.cli.common import (
+    MeasurementChoice,
+    MeasurementOption,
+    ScanArgument,
+    new_table,
+    plain,
+    progress,
+    show,
+)
+from ptychofold.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ptychofold.config import PreprocessConfig
+    from ptychofold.raw_data import RawData
+
+__all__ = ["history_rows", "preprocess"]
+
+LONGEST = 60
+"""Characters of a parameter that are shown."""
+
+
+def preprocess(
+    file: ScanArgument,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="NPZ file to write, or the directory of a new store.")],
+    steps: Annotated[
+        Path | None, typer.Option("--steps", metavar="TOML", help="Recipe: a list of [[steps]], done first to last.")
+    ] = None,
+    clean_positions: Annotated[
+        bool, typer.Option("--clean-positions", help="Drop positions that are NaN, outliers or repeated.")
+    ] = False,
+    bad_pixels: Annotated[bool, typer.Option("--bad-pixels", help="Find hot and dead pixels and mask them.")] = False,
+    crop: Annotated[
+        int | None, typer.Option("--crop", min=1, help="Side of the square to keep around the beam.")
+    ] = None,
+    center: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--center", metavar="ROW COLUMN", help="The beam, for --crop; estimated if not given."),
+    ] = None,
+    turn: Annotated[
+        str | None, typer.Option("--turn", help="Turn the frames: rotate_90, flip_rows, transpose and the like.")
+    ] = None,
+    bin_: Annotated[int | None, typer.Option("--bin", min=2, help="Add the photons of blocks of this side.")] = None,
+    pad: Annotated[
+        int | None, typer.Option("--pad", min=1, help="Side to pad the frames to; new pixels are bad.")
+    ] = None,
+    near_field: Annotated[
+        bool, typer.Option("--near-field", help="Crop, pad and bin as in the near field: one pixel grid.")
+    ] = False,
+    measurement: MeasurementOption = MeasurementChoice.auto,
+) -> None:
+    """Preprocess the scan FILE; probe, object, positions, mask and pixel size follow, and each step is noted.
+
+    The steps of the recipe come first, then those of the options in the order in which --help lists them.
+    """
+    from ptychofold.raw_data import RawData
+
+    propagation = {"propagation": "near_field"} if near_field else {}
+    options: list[dict[str, object]] = []
+    if clean_positions:
+        options.append({"step": "positions"})
+    if bad_pixels:
+        options.append({"step": "bad_pixels"})
+    if crop is not None:
+        options.append({"step": "crop", "size": crop, "center": center, **propagation})
+    elif center is not None:
+        raise ConfigError("expected --crop with --center; found --center alone. Say the size to keep.")
+    if turn is not None:
+        options.append({"step": "orient", "turn": turn})
+    if bin_ is not None:
+        options.append({"step": "bin", "factor": bin_, **propagation})
+    if pad is not None:
+        options.append({"step": "pad", "size": pad, **propagation})
+    scan = RawData.from_file(file, measurement=measurement.value, steps=_recipe(steps, options))
+    _write(scan, output, file)
+    table = new_table("step", "parameters", title=plain(file.name))
+    for name, parameters in history_rows(scan.metadata.history):
+        table.add_row(f"[bold]{name}[/]", plain(parameters))
+    shape = " × ".join(map(str, scan.patterns.shape))
+    show(table, "", f"wrote {plain(output)}: patterns of {shape}, {scan.patterns.dtype}")
+
+
+def history_rows(history: Sequence[Mapping[str, object]]) -> list[tuple[str, str]]:
+    """Return name and parameters of each step, for people."""
+    rows = []
+    for step in history:
+        known = {name: json.dumps(value) for name, value in step.items() if name != "step"}
+        parts = [f"{name} = {text[:LONGEST]}{'…' * (len(text) > LONGEST)}" for name, text in known.items()]
+        rows.append((str(step.get("step", "unknown")), ", ".join(parts)))
+    return rows
+
+
+def _recipe(path: Path | None, options: list[dict[str, object]]) -> "PreprocessConfig":
+    from ptychofold.config import PreprocessConfig
+
+    chosen = PreprocessConfig.from_mapping({"steps": options})
+    if path is not None:
+        chosen = PreprocessConfig(steps=(*PreprocessConfig.from_toml(path).steps, *chosen.steps))
+    if not chosen.steps:
+        raise ConfigError(
+            "expected at least one step; found none. Give --steps recipe.toml, or an option such as --crop."
+        )
+    return chosen
+
+
+def _write(scan: "RawData", output: Path, source: Path) -> None:
+    if output.exists() and output.samefile(source):
+        raise ConfigError(f"expected an output other than the scan itself; found {output}.")
+    if output.suffix:
+        with progress("writing", total=None):
+            left_out = scan.to_file(output)
+        if left_out:
+            show(f"{plain(output)} cannot hold {', '.join(left_out)}")
+        return
+    from ptychofold.data.store import PatternStore
+
+    with progress("writing", total=len(scan)) as advance:
+        done = 0
+
+        def report(now: int, _total: int) -> None:
+            nonlocal done
+            advance(now - done)
+            done = now
+
+        PatternStore.create(scan, output, on_progress=report)
