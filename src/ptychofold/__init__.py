@@ -17,7 +17,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ptychofold.config import Config, GroupingConfig, LoaderConfig, MixtureConfig, SplitConfig
+    from ptychofold.config import (
+        Config,
+        GroupingConfig,
+        LoaderConfig,
+        MixtureConfig,
+        PositionFrame,
+        ReadingConfig,
+        ScanGeometry,
+        SplitConfig,
+    )
     from ptychofold.contract import GroupedData
     from ptychofold.errors import (
         CheckpointError,
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
     )
     from ptychofold.grouping import ScanGroups, group_scan, split_scan
     from ptychofold.metadata import Metadata
+    from ptychofold.opening import read
     from ptychofold.patches import extract_patches, place_patches
     from ptychofold.raw_data import RawData
     from ptychofold.typing import ArraySource, Measurement
@@ -64,8 +74,11 @@ __all__ = [
     "Metadata",
     "MissingFieldError",
     "MixtureConfig",
+    "PositionFrame",
     "PtychoError",
     "RawData",
+    "ReadingConfig",
+    "ScanGeometry",
     "ScanGroups",
     "ShapeError",
     "SplitConfig",
@@ -74,10 +87,11 @@ __all__ = [
     "extract_patches",
     "group_scan",
     "place_patches",
+    "read",
     "split_scan",
 ]
 
-_HOMES = ("errors", "metadata", "typing", "config", "patches", "grouping", "contract", "raw_data")
+_HOMES = ("errors", "metadata", "typing", "config", "patches", "grouping", "contract", "raw_data", "opening")
 """Modules that the public names come from, imported in this order when a name is first asked for."""
 
 

@@ -78,6 +78,7 @@ def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedF
             check.check_units(found.metadata, path=path),
             source=None if path is None else str(path),
             format=found.format,
+            format_reason=found.format_reason,
             measurement_reason=reason,
         ),
     )

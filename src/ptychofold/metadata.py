@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ptychofold.config import ScanGeometry
+
 __all__ = ["Metadata"]
 
 
@@ -20,8 +22,12 @@ class Metadata:
     """File that the scan was read from."""
     format: str | None = None
     """Name of the format it was read as."""
+    format_reason: str | None = None
+    """Why it was read as this format."""
     measurement_reason: str = "given by the caller"
     """Why the patterns are taken as amplitude or intensity."""
+    geometry: ScanGeometry | None = None
+    """Beam, distances and detector pixels, as the file or the caller states them."""
     history: tuple[Mapping[str, object], ...] = ()
     """Preprocessing steps in the order applied, each with its parameters."""
     extra: Mapping[str, object] = field(default_factory=dict)

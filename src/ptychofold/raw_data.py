@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import Bool, Complex64, Float32, Float64, Int64, Integer, Shaped
 
-from ptychofold.config import PreprocessConfig
+from ptychofold.config import PreprocessConfig, ReadingConfig
 from ptychofold.contract import GroupedData, to_contract
 from ptychofold.door import RequestedMeasurement, checked
 from ptychofold.errors import FormatError, GroupingError, ShapeError
@@ -100,6 +100,7 @@ class RawData:
         lazy: bool = True,
         patterns: str | Path | None = None,
         steps: PreprocessConfig | None = None,
+        reading: ReadingConfig | None = None,
     ) -> Self:
         """Read and check one scan file.
 
@@ -115,6 +116,8 @@ class RawData:
             Second file that holds the patterns, where ``path`` (a Ptychodus product) has none.
         steps
             Preprocessing, done as patterns are read; see `ptychofold.preprocess`.
+        reading
+            Units, companion files and whatever else the file lacks; see `ptychofold.read`.
 
         Raises
         ------
@@ -123,7 +126,7 @@ class RawData:
         DataError
             If its content is wrong or its measurement cannot be told.
         """
-        found = read_fields(path, lazy=lazy, patterns=patterns)
+        found = read_fields(path, lazy=lazy, patterns=patterns, reading=reading)
         if steps is not None:
             found, measurement = _preprocess(found, steps, measurement=measurement), "auto"
         return cls.from_fields(found, measurement=measurement)

@@ -1,6 +1,8 @@
 """Frozen, documented settings; one class a subject."""
 
 from ptychofold.config.base import Config
+from ptychofold.config.frame import PositionFrame
+from ptychofold.config.geometry import ScanGeometry
 from ptychofold.config.grouping import GroupingConfig
 from ptychofold.config.loader import LoaderConfig
 from ptychofold.config.mixture import MixtureConfig
@@ -21,6 +23,7 @@ from ptychofold.config.preprocess import (
     PreprocessConfig,
     Step,
 )
+from ptychofold.config.reading import ReadingConfig
 from ptychofold.config.reconstruction import GradientConfig
 from ptychofold.config.split import SplitConfig
 from ptychofold.config.training import TrainingConfig
@@ -43,8 +46,11 @@ __all__ = [
     "MonitorStep",
     "OrientStep",
     "PadStep",
+    "PositionFrame",
     "PositionStep",
     "PreprocessConfig",
+    "ReadingConfig",
+    "ScanGeometry",
     "SplitConfig",
     "Step",
     "TrainingConfig",

@@ -11,6 +11,7 @@ from typing import Final, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
+from ptychofold.config import ScanGeometry
 from ptychofold.data.files import HEADER_BYTES, checksum, replace_text
 from ptychofold.errors import StoreError
 from ptychofold.metadata import Metadata
@@ -92,7 +93,9 @@ class Origin(Record):
     n_photons: float | None
     source: str | None
     format: str | None
+    format_reason: str | None = None
     measurement_reason: str
+    geometry: ScanGeometry | None = None
     history: tuple[dict[str, object], ...]
     extra: dict[str, object]
 
@@ -221,6 +224,8 @@ def _damaged(directory: Path) -> StoreError:
 
 def _plain(value: object) -> object:
     """Return a value as JSON gives it back."""
+    if isinstance(value, ScanGeometry):
+        return value.model_dump(mode="json", exclude_none=True)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -3,11 +3,18 @@
 A format is one module with a module-level ``FORMAT``; it becomes known by its line in `FORMATS`.
 """
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
-from ptychofold.errors import UnsupportedFormatError
-from ptychofold.formats import npz, ptychodus_diffraction, ptychodus_product, ptychodus_training
+import numpy as np
+from jaxtyping import Shaped
+
+from ptychofold.config import ReadingConfig
+from ptychofold.errors import MissingFieldError, UnsupportedFormatError
+from ptychofold.formats import cxi, npz, ptychodus_diffraction, ptychodus_product, ptychodus_training
 from ptychofold.formats.base import Format, check_file
+from ptychofold.formats.complete import completed, read_array_file, read_table
 from ptychofold.formats.describe import describe_content
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.pairing import with_patterns
@@ -19,7 +26,14 @@ FORMATS: tuple[Format, ...] = (
     ptychodus_training.FORMAT,
     ptychodus_product.FORMAT,
     ptychodus_diffraction.FORMAT,
+    cxi.FORMAT,
 )
+"""Every known format; where a file fits several, the first one reads it."""
+
+TABLES = (".csv", ".txt", ".tsv", ".dat")
+"""Endings of files that are tables of positions."""
+
+logger = logging.getLogger(__name__)
 
 
 def identify(path: str | Path) -> tuple[Format, str]:
@@ -49,8 +63,10 @@ def identify(path: str | Path) -> tuple[Format, str]:
     )
 
 
-def read_fields(path: str | Path, *, lazy: bool = True, patterns: str | Path | None = None) -> ScanFields:
-    """Read what a scan file says.
+def read_fields(
+    path: str | Path, *, lazy: bool = True, patterns: str | Path | None = None, reading: ReadingConfig | None = None
+) -> ScanFields:
+    """Read what a scan file says, completed by what the caller adds.
 
     Parameters
     ----------
@@ -62,20 +78,72 @@ def read_fields(path: str | Path, *, lazy: bool = True, patterns: str | Path | N
         A second file whose patterns (with their bad pixels and measurement) belong to this scan, such as the
         diffraction file of a Ptychodus product. Rows find each other by the scan point numbers that both files
         record, else by their order.
+    reading
+        Units, companion files and everything else that the file lacks.
 
     Raises
     ------
     FormatError
         If a file cannot be read as what it claims to be.
     DataError
-        If a required field is missing, or the two files do not belong together.
+        If a required field is missing, or the files do not belong together.
     """
-    path = Path(path)
-    found = identify(path)[0].read(path, lazy=lazy)
-    if patterns is None:
-        return found
-    patterns = Path(patterns)
-    return with_patterns(found, identify(patterns)[0].read(patterns, lazy=lazy))
+    path, reading = Path(path), reading or ReadingConfig()
+    patterns = reading.patterns if patterns is None else Path(patterns)
+    found = _read_alone(path, lazy=lazy, reading=reading)
+    if patterns is not None:
+        found = with_patterns(found, _read_alone(patterns, lazy=lazy, reading=ReadingConfig()))
+    if reading.positions is not None:
+        found = _with_positions(found, reading)
+    if isinstance(reading.probe, Path):
+        found = replace(found, probe=_probe_from(reading.probe))
+    return completed(found, reading)
+
+
+def _read_alone(path: Path, *, lazy: bool, reading: ReadingConfig) -> ScanFields:
+    """Read one file as what it is, or as what the caller says it is."""
+    if reading.format is None:
+        known, reason = identify(path)
+    else:
+        check_file(path)
+        known, reason = _named(reading.format, path), "the caller says so"
+    found = known.read(path, lazy=lazy)
+    logger.info("%s read as %s: %s", path, known.name, reason)
+    return replace(found, format_reason=reason)
+
+
+def _named(name: str, path: Path) -> Format:
+    for known in FORMATS:
+        if known.name.casefold() == name.casefold():
+            return known
+    names = ", ".join(known.name for known in FORMATS)
+    raise UnsupportedFormatError(f"no format is named {name!r}. Known: {names}.", path=path)
+
+
+def _with_positions(found: ScanFields, reading: ReadingConfig) -> ScanFields:
+    """Return the scan with the positions of a second file: a table of numbers, or any scan file."""
+    assert reading.positions is not None
+    if reading.positions.suffix.lower() in TABLES:
+        positions, in_pixels = read_table(reading.positions, reading.frame)
+        placed = replace(
+            found, positions=positions if in_pixels else None, positions_m=None if in_pixels else positions, origin=None
+        )
+    else:
+        other = _read_alone(reading.positions, lazy=True, reading=ReadingConfig())
+        placed = replace(
+            found, positions=other.positions, positions_m=other.positions_m, origin=other.origin,
+            positions_nominal=other.positions_nominal, positions_nominal_m=other.positions_nominal_m,
+        )  # fmt: skip
+    return placed
+
+
+def _probe_from(path: Path) -> Shaped[np.ndarray, "..."]:
+    if path.suffix.lower() == ".npy":
+        return read_array_file(path)
+    probe = _read_alone(path, lazy=True, reading=ReadingConfig()).probe
+    if probe is None:
+        raise MissingFieldError("expected a probe in this file; found none.", path=path, field="probe")
+    return probe
 
 
 def write_fields(fields: ScanFields, path: str | Path, *, format: str | None = None) -> tuple[str, ...]:

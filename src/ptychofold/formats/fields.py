@@ -24,12 +24,20 @@ class ScanFields:
     """The file; None for arrays from memory."""
     format: str
     """Name of the format, such as ``"PtychoPINN NPZ"``."""
+    format_reason: str | None = None
+    """Why the file was read as this format."""
     patterns: ArraySource | None = None
     """(scan, N, N), as stored; zero frequency at ``[N//2, N//2]``."""
     positions: np.ndarray | None = None
     """(scan, 2), ``(y, x)`` in object pixels."""
     positions_nominal: np.ndarray | None = None
     """(scan, 2), commanded positions before correction."""
+    positions_m: np.ndarray | None = None
+    """(scan, 2), ``(y, x)`` of the probe on the sample in metres, rows down, columns right; see `completed`."""
+    positions_nominal_m: np.ndarray | None = None
+    """(scan, 2), the same of the commanded positions."""
+    origin: tuple[float, float] | None = None
+    """Pixel ``(y, x)`` where metre 0 lies; None where the file does not say."""
     probe: np.ndarray | None = None
     """(N, N), (mode, N, N) or as the file has it; complex."""
     object: np.ndarray | None = None

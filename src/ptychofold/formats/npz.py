@@ -15,7 +15,7 @@ from ptychofold.formats.base import ZIP_MAGICS, Format, read_start
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.layout import frames_are_last
 from ptychofold.formats.lazy import ArrayInMemory, MappedArray, mapped_member
-from ptychofold.formats.npz_metadata import Declaration, parse_metadata
+from ptychofold.formats.npz_metadata import Declaration, parse_description, parse_metadata
 from ptychofold.formats.npz_objects import read_none_or_text
 from ptychofold.formats.npz_write import write
 from ptychofold.formats.ptychodus import centre_shift
@@ -63,6 +63,8 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
     positions = archive.positions("xcoords", "ycoords")
     nominal = archive.positions("xcoords_start", "ycoords_start")
     declaration = parse_metadata(archive.text("_metadata"), path=path)
+    if "_metadata" not in archive.members and "meta_json" in archive.members:
+        declaration = replace(declaration, metadata=parse_description(archive.text("meta_json")))
     if positions is None:
         raise archive.missing(("xcoords", "ycoords"))
     patterns = archive.patterns(n_scan=len(positions))
@@ -87,7 +89,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
         object=archive.array("objectGuess"),
         patches=archive.patches(),
         scan_index=archive.array("scan_index"),
-        bad_pixels=archive.array("bad_pixels"),
+        bad_pixels=archive.bad_pixels(),
         measurement=declaration.measurement,
         measurement_reason=declaration.reason,
         measurement_expected=_expected(patterns.dtype, names=set(archive.members)),
@@ -139,6 +141,11 @@ class _Archive:
         if array.dtype.kind in "US":
             raise DtypeError(f"expected numbers as {name}; found text.", path=self.path, field=name)
         return array
+
+    def bad_pixels(self) -> Shaped[np.ndarray, "N N"] | None:
+        """Load the mask of bad pixels, or the complement of good ones."""
+        good = self.array("good_pixels")
+        return self.array("bad_pixels") if good is None or "bad_pixels" in self.members else good == 0
 
     def text(self, name: str) -> str | None:
         """Load a text, plain or pickled; None if it is absent."""

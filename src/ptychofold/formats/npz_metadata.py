@@ -8,12 +8,13 @@ from typing import Literal, cast
 
 import numpy as np
 
+from ptychofold.config import ScanGeometry
 from ptychofold.errors import DataError
 from ptychofold.formats.fields import ScanFields
 from ptychofold.metadata import Metadata
 from ptychofold.typing import Measurement
 
-__all__ = ["Declaration", "format_metadata", "parse_metadata"]
+__all__ = ["Declaration", "format_metadata", "parse_description", "parse_metadata"]
 
 OWN_KEY = "ptychofold"
 LEGACY_KEYS = (
@@ -66,6 +67,34 @@ def parse_metadata(text: str | None, *, path: Path) -> Declaration:
     return _own_declaration(own)
 
 
+def parse_description(text: str | None) -> Metadata:
+    """Read the JSON text under ``meta_json``, which some exports describe their beam and object pixel in.
+
+    Its near field is that of a parallel beam, over ``effective_distance_m``. Text that is no such description is
+    left aside.
+    """
+    try:
+        content = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return Metadata()
+    if not isinstance(content, dict):
+        return Metadata()
+    pixel_m, wavelength_m = _number(content.get("pixel_m")), _number(content.get("wavelength_m"))
+    pixel_size_m = (pixel_m, pixel_m) if pixel_m else None
+    facts: dict[str, object] = {"wavelength_m": wavelength_m}
+    if isinstance(content.get("far_field"), bool):
+        facts["propagation"] = "far_field" if content["far_field"] else "near_field"
+    if facts.get("propagation") == "near_field":
+        facts |= {"distance_m": _number(content.get("effective_distance_m")), "detector_pixel_m": pixel_size_m}
+    stated = {name: value for name, value in facts.items() if value is not None}
+    return Metadata(
+        wavelength_m=wavelength_m,
+        pixel_size_m=pixel_size_m,
+        geometry=ScanGeometry.from_mapping(stated) if stated else None,
+        extra=content,
+    )
+
+
 def _own_declaration(own: Mapping[str, object]) -> Declaration:
     measurement, reason = own.get("measurement"), own.get("measurement_reason")
     pixel_size, history, extra = own.get("pixel_size_m"), own.get("history"), own.get("extra")
@@ -77,6 +106,7 @@ def _own_declaration(own: Mapping[str, object]) -> Declaration:
             wavelength_m=_number(own.get("wavelength_m")),
             pixel_size_m=_pair(pixel_size),
             n_photons=_number(own.get("n_photons")),
+            geometry=_geometry(own.get("geometry")),
             history=tuple(step for step in history if isinstance(step, dict)) if isinstance(history, list) else (),
             extra=extra if isinstance(extra, dict) else {},
         ),
@@ -101,11 +131,16 @@ def format_metadata(fields: ScanFields) -> str:
             "wavelength_m": known.wavelength_m,
             "pixel_size_m": known.pixel_size_m,
             "n_photons": known.n_photons,
+            "geometry": None if known.geometry is None else known.geometry.model_dump(mode="json", exclude_none=True),
             "history": list(known.history),
             "extra": dict(known.extra),
         },
     }
     return json.dumps(content, default=_plain)
+
+
+def _geometry(value: object) -> ScanGeometry | None:
+    return ScanGeometry.from_mapping(value) if isinstance(value, dict) else None
 
 
 def _plain(value: object) -> object:

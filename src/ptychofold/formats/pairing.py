@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Int64, Shaped
 
+from ptychofold.config import ScanGeometry
 from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.view import RowView
@@ -35,7 +36,8 @@ def with_patterns(scan: ScanFields, other: ScanFields) -> ScanFields:
             path=other.path,
             field="patterns",
         )
-    if scan.positions is None:
+    placed = scan.positions if scan.positions is not None else scan.positions_m
+    if placed is None:
         raise MissingFieldError(
             f"expected positions in this {scan.format} file; it holds {', '.join(scan.names)}.",
             path=scan.path,
@@ -45,9 +47,9 @@ def with_patterns(scan: ScanFields, other: ScanFields) -> ScanFields:
     if scan.point_numbers is not None and other.point_numbers is not None:
         here, there = _common(scan.point_numbers, other.point_numbers, other)
         patterns, joined = RowView(other.patterns, there), _rows(scan, here)
-    elif len(scan.positions) != patterns.shape[0]:
+    elif len(placed) != patterns.shape[0]:
         raise ShapeError(
-            f"expected {len(scan.positions)} patterns, one a position of {scan.path}; found {patterns.shape[0]} and no "
+            f"expected {len(placed)} patterns, one a position of {scan.path}; found {patterns.shape[0]} and no "
             "scan point numbers to match them by.",
             path=other.path,
             field="patterns",
@@ -59,8 +61,15 @@ def with_patterns(scan: ScanFields, other: ScanFields) -> ScanFields:
         measurement=other.measurement,
         measurement_reason=other.measurement_reason,
         measurement_expected=other.measurement_expected,
+        metadata=replace(scan.metadata, geometry=_geometry(scan, other)),
         names=(*scan.names, *other.names),
     )
+
+
+def _geometry(scan: ScanFields, other: ScanFields) -> ScanGeometry | None:
+    """Return what the two files state together; the scan's own word counts where both have one."""
+    own, others = scan.metadata.geometry, other.metadata.geometry
+    return own if others is None else others if own is None else others.updated(own)
 
 
 def _common(
@@ -93,6 +102,8 @@ def _rows(scan: ScanFields, rows: Int64[np.ndarray, " k"]) -> ScanFields:
         scan,
         positions=cut(scan.positions),
         positions_nominal=cut(scan.positions_nominal),
+        positions_m=cut(scan.positions_m),
+        positions_nominal_m=cut(scan.positions_nominal_m),
         patches=cut(scan.patches),
         scan_index=cut(scan.scan_index),
         point_numbers=cut(scan.point_numbers),

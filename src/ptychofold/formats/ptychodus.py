@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
+from ptychofold.config.geometry import HC_EV_M
 from ptychofold.conventions import yx_from_columns
 from ptychofold.errors import DtypeError, MissingFieldError, ShapeError
 from ptychofold.formats.hdf5 import is_hdf5, open_array, open_file, read_all
@@ -19,7 +20,6 @@ from ptychofold.typing import ArraySource
 
 __all__ = [
     "COUNTS_REASON",
-    "HC_EV_M",
     "centre_shift",
     "columns",
     "dataset",
@@ -29,8 +29,6 @@ __all__ = [
     "wavelength_from_energy",
 ]
 
-HC_EV_M = 6.62607015e-34 * 299792458.0 / 1.602176634e-19
-"""Planck's constant times the speed of light, in eV m (exact SI values)."""
 COUNTS_REASON = "Ptychodus keeps detector counts"
 
 

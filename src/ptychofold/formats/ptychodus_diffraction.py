@@ -8,6 +8,7 @@ from ptychofold.errors import ShapeError
 from ptychofold.formats.base import Format
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file, read_all
+from ptychofold.formats.hdf5_items import names_in
 from ptychofold.formats.ptychodus import (
     COUNTS_REASON,
     dataset,
@@ -52,7 +53,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             measurement="intensity",
             measurement_reason=COUNTS_REASON,
             metadata=Metadata(extra=sizes),
-            names=tuple(file),
+            names=names_in(file),
         )
 
 

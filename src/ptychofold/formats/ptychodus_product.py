@@ -16,15 +16,17 @@ import numpy as np
 from jaxtyping import Complex, Float64, Shaped
 
 from ptychofold.atomic import replacing
+from ptychofold.config.geometry import HC_EV_M
 from ptychofold.conventions import metres_from_pixels, pixels_from_metres
 from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.formats.base import Format, foreign_errors_refused
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file, read_all
-from ptychofold.formats.ptychodus import HC_EV_M, columns, dataset, has_datasets, wavelength_from_energy
+from ptychofold.formats.hdf5_items import names_in
+from ptychofold.formats.ptychodus import columns, dataset, has_datasets, wavelength_from_energy
 from ptychofold.metadata import Metadata
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "origin_shift", "path_stem"]
 
 NAME = "Ptychodus product"
 
@@ -69,7 +71,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             )
         pixel_size_m = _pixel_size(layers)
         centre = np.array([_number(layers, "center_y_m") or 0.0, _number(layers, "center_x_m") or 0.0])
-        shift = _origin_shift(layers.shape[-2:], probe.shape[-2:])
+        shift = origin_shift(layers.shape[-2:], probe.shape[-2:])
         transmission = read_all(layers)
         return ScanFields(
             path=path,
@@ -79,11 +81,11 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             object=None if not layers.size else transmission.prod(axis=0) if layers.ndim == 3 else transmission,
             point_numbers=read_all(numbers) if isinstance(numbers, h5py.Dataset) else None,
             metadata=_metadata(file, pixel_size_m=pixel_size_m, n_probes=n_probes, n_layers=n_layers),
-            names=tuple(file),
+            names=names_in(file),
         )
 
 
-def _origin_shift(object_shape: tuple[int, int], probe_shape: tuple[int, int]) -> Float64[np.ndarray, " 2"]:
+def origin_shift(object_shape: tuple[int, int], probe_shape: tuple[int, int]) -> Float64[np.ndarray, " 2"]:
     """Return the pixel (y, x) of a probe centre that lies on the object's centre."""
     n, N = np.asarray(object_shape, np.float64), np.asarray(probe_shape, np.float64)
     return (n - N) / 2 + N // 2
@@ -154,7 +156,7 @@ def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
         )
     layers = np.zeros((1, 0, 0), np.complex64) if fields.object is None else fields.object[None]
     metres = metres_from_pixels(
-        positions - _origin_shift(layers.shape[-2:], probe.shape[-2:]), pixel_size_m=pixel_size_m
+        positions - origin_shift(layers.shape[-2:], probe.shape[-2:]), pixel_size_m=pixel_size_m
     )
     cure = "Check the folder and the space left on the disk."
     with (

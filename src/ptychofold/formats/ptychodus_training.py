@@ -5,6 +5,7 @@ from pathlib import Path
 from ptychofold.formats.base import Format
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file, read_all
+from ptychofold.formats.hdf5_items import names_in
 from ptychofold.formats.ptychodus import (
     COUNTS_REASON,
     centre_shift,
@@ -51,7 +52,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
                 pixel_size_m=(height, width) if height and width else None,
                 extra={} if distance is None else {"detector_object_distance_m": distance},
             ),
-            names=tuple(file),
+            names=names_in(file),
         )
 
 

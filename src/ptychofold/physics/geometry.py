@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import PositiveFloat, model_validator
 
 from ptychofold.config import Config
+from ptychofold.metadata import Metadata
 from ptychofold.physics.propagation import FarField, NearField, Propagator
 
 __all__ = ["Geometry"]
@@ -51,6 +52,19 @@ class Geometry(Config):
                 pixel_size_m=propagator.pixel_size_m,
             )
         return cls()
+
+    @classmethod
+    def of_scan(cls, metadata: Metadata) -> Self:
+        """Describe the propagation that a scan's metadata state; the far field where they state none."""
+        stated = metadata.geometry
+        if stated is None or stated.field == "far_field":
+            return cls()
+        return cls(
+            propagation="near_field",
+            wavelength_m=stated.wavelength,
+            distance_m=stated.effective_distance_m,
+            pixel_size_m=metadata.pixel_size_m,
+        )
 
     def propagator(self) -> Propagator:
         """Return the propagator that these settings describe.

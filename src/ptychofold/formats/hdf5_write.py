@@ -1,0 +1,130 @@
+"""What the writers of HDF5 formats share: streamed patterns, intensity for amplitude, what was not representable."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Int64, Shaped
+
+from ptychofold.atomic import replacing
+from ptychofold.errors import MissingFieldError
+from ptychofold.formats.base import foreign_errors_refused
+from ptychofold.formats.fields import ScanFields
+from ptychofold.typing import ArraySource
+
+__all__ = ["IntensityView", "as_intensity", "creating", "not_held", "require", "write_patterns"]
+
+CHUNK_BYTES = 1 << 25
+HOLDABLE = (
+    "patches", "bad_pixels", "positions_nominal", "scan_index", "probe", "object", "history", "n_photons",
+    "measurement", "geometry", "wavelength_m",
+)  # fmt: skip
+"""What a scan may have and a format may not hold."""
+
+
+@contextmanager
+def creating(path: Path, *, name: str) -> Iterator[h5py.File]:
+    """Give a new HDF5 file that appears under ``path`` when the block ends well."""
+    cure = "Check the folder and the space left on the disk."
+    with (
+        foreign_errors_refused(path, doing=f"writing the {name}", cure=cure),
+        replacing(path) as partial,
+        h5py.File(partial, "x") as file,
+    ):
+        yield file
+
+
+def require(fields: ScanFields, path: Path, *, name: str, needs: tuple[str, ...]) -> None:
+    """Refuse a scan that lacks what a format cannot do without.
+
+    Raises
+    ------
+    MissingFieldError
+        If a field is None; ``pixel_size_m`` and ``wavelength_m`` are those of the metadata.
+    """
+    for need in needs:
+        holder = fields.metadata if need in {"pixel_size_m", "wavelength_m"} else fields
+        if getattr(holder, need) is None:
+            option = {"pixel_size_m": " Supply --pixel-size-m.", "wavelength_m": " Supply --energy-ev."}.get(need, "")
+            raise MissingFieldError(
+                f"expected {need} in the scan to write; found None. {name} needs it.{option}", path=path, field=need
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class IntensityView:
+    """Amplitude patterns shown as their squares, float32."""
+
+    source: ArraySource
+    """Patterns as amplitude."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape, rows first."""
+        return self.source.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Always float32."""
+        return np.dtype(np.float32)
+
+    @property
+    def access(self) -> str:
+        """How rows are reached."""
+        return f"square of {self.source.access}"
+
+    @property
+    def random_access(self) -> bool:
+        """As the source."""
+        return self.source.random_access
+
+    def read(
+        self, rows: Int64[np.ndarray, " n"] | slice, out: Shaped[np.ndarray, "n ..."] | None = None
+    ) -> Shaped[np.ndarray, "n ..."]:
+        """Return rows, squared."""
+        squared: np.ndarray = np.square(self.source.read(rows), dtype=np.float32, casting="unsafe", out=out)
+        return squared
+
+
+def as_intensity(fields: ScanFields) -> ArraySource:
+    """Return the patterns as intensity: as they are, or the square of amplitudes."""
+    assert fields.patterns is not None
+    return IntensityView(fields.patterns) if fields.measurement == "amplitude" else fields.patterns
+
+
+def write_patterns(group: h5py.Group, name: str, patterns: ArraySource) -> h5py.Dataset:
+    """Write patterns contiguous and uncompressed, so that they can be mapped, a few megabytes at a time."""
+    dataset = group.create_dataset(name, shape=patterns.shape, dtype=patterns.dtype)
+    row = max(1, int(np.prod(patterns.shape[1:], dtype=np.int64)) * patterns.dtype.itemsize)
+    step = max(1, CHUNK_BYTES // row)
+    for start in range(0, patterns.shape[0], step):
+        block = patterns.read(slice(start, min(start + step, patterns.shape[0])))
+        dataset[start : start + len(block)] = block
+    return dataset
+
+
+def not_held(fields: ScanFields, *, holds: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of what the scan has and a format that holds ``holds`` has no place for.
+
+    Nominal positions that equal the positions, a scan index that is 0 throughout, and amplitude where intensity can be
+    told from the format say nothing that is lost.
+    """
+    known = fields.metadata
+    nominal, index = fields.positions_nominal, fields.scan_index
+    present = {
+        "patches": fields.patches is not None,
+        "bad_pixels": fields.bad_pixels is not None and bool(np.any(fields.bad_pixels)),
+        "positions_nominal": nominal is not None and not np.array_equal(nominal, np.asarray(fields.positions)),
+        "scan_index": index is not None and bool(np.any(index)),
+        "probe": fields.probe is not None,
+        "object": fields.object is not None,
+        "history": bool(known.history),
+        "n_photons": known.n_photons is not None,
+        "measurement": fields.measurement == "amplitude",
+        "geometry": known.geometry is not None,
+        "wavelength_m": known.wavelength_m is not None,
+    }
+    return tuple(name for name in HOLDABLE if present[name] and name not in holds)

@@ -1,0 +1,165 @@
+"""CXI: names that vary, signs, units, masks, and the measured near-field scan in its three layouts."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import ptychofold as pf
+from ptychofold.errors import DomainError, MissingFieldError, ShapeError
+from ptychofold.formats import identify, read_fields
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+P25 = DATA / "PETRAIII_P25_Near_Field_Ptycho.cxi"
+needs_p25 = pytest.mark.skipif(not P25.exists(), reason=f"needs {P25}, a real scan beside the checkout")
+N_SCAN, N = 5, 8
+ENERGY_J = 8000.0 * 1.602176634e-19
+TRANSLATION = np.random.default_rng(3).uniform(-1e-6, 1e-6, (N_SCAN, 3))
+
+
+def _make(path: Path, *, one: str = "_1", basis: np.ndarray | None = None, raster: bool = False) -> Path:
+    """Write a CXI file by hand; frame i holds the number i."""
+    data = np.broadcast_to(np.arange(N_SCAN)[:, None, None], (N_SCAN, N, N)).astype(np.uint16)
+    with h5py.File(path, "w") as file:
+        file["cxi_version"] = 160
+        detector = file.create_group(f"entry{one}/instrument{one}/detector{one}")
+        detector["data"] = data.reshape(1, N_SCAN, N, N) if raster else data
+        detector["distance"] = [2.0]
+        detector["x_pixel_size"] = 75e-6
+        detector["mask"] = np.zeros((N, N), np.uint32)
+        detector["mask"][0, 1], detector["mask"][0, 2] = 0x1000, 0x8
+        if basis is not None:
+            detector["basis_vectors"] = basis
+        file[f"entry{one}/instrument{one}/source{one}/energy"] = ENERGY_J
+        file[f"entry{one}/sample{one}/geometry{one}/translation"] = TRANSLATION
+        data_group = file.create_group(f"entry{one}/data{one}")
+        data_group["data"] = h5py.SoftLink(f"/entry{one}/instrument{one}/detector{one}/data")
+        data_group["translation"] = h5py.SoftLink(f"/entry{one}/sample{one}/geometry{one}/translation")
+    return path
+
+
+def _edit(path: Path, name: str, value: object) -> Path:
+    with h5py.File(path, "r+") as file:
+        if name in file:
+            del file[name]
+        if value is not None:
+            file[name] = value
+    return path
+
+
+@pytest.mark.parametrize("one", ["_1", ""])
+def test_units_mask_and_links_are_read_under_both_spellings(tmp_path: Path, one: str) -> None:
+    found = read_fields(_make(tmp_path / "a.cxi", one=one), reading=pf.ReadingConfig(probe="estimate"))
+    assert found.patterns is not None
+    assert found.patterns.read(np.array([3]))[0, 0, 0] == 3
+    assert found.metadata.wavelength_m == pytest.approx(1.549802e-10, rel=1e-6)
+    assert found.metadata.pixel_size_m == pytest.approx((1.549802e-10 * 2.0 / (N * 75e-6),) * 2, rel=1e-6)
+    assert found.bad_pixels is not None
+    assert np.argwhere(found.bad_pixels).tolist() == [[0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("basis", "y", "x"),
+    [
+        (None, (1, 1), (0, 1)),
+        ([[0, -1], [-1, 0], [0, 0]], (1, 1), (0, 1)),
+        ([[0, -1, 0], [-1, 0, 0]], (1, 1), (0, 1)),
+        ([[0, 1], [-1, 0], [0, 0]], (1, 1), (0, -1)),
+        ([[1, 0], [0, 1], [0, 0]], (0, -1), (1, -1)),
+    ],
+)
+def test_basis_vectors_and_sample_motion_decide_the_signs(
+    tmp_path: Path, basis: list[list[float]] | None, y: tuple[int, int], x: tuple[int, int]
+) -> None:
+    vectors = None if basis is None else np.array(basis) * 75e-6
+    found = read_fields(_make(tmp_path / "a.cxi", basis=vectors), reading=pf.ReadingConfig(probe="estimate"))
+    want = np.stack([axis[1] * TRANSLATION[:, axis[0]] for axis in (y, x)], axis=1)
+    assert found.positions_m is not None
+    assert found.positions is not None
+    assert np.abs(found.positions_m - want).max() < 1e-18
+    np.testing.assert_allclose(found.positions.min(axis=0), N // 2, atol=1e-9)
+    pixel_size_m = found.metadata.pixel_size_m
+    assert pixel_size_m is not None
+    np.testing.assert_allclose(np.diff(found.positions, axis=0), np.diff(want, axis=0) / pixel_size_m)
+
+
+def test_a_raster_of_frames_is_read_line_by_line(tmp_path: Path) -> None:
+    found = read_fields(_make(tmp_path / "a.cxi", raster=True), reading=pf.ReadingConfig(probe="estimate"))
+    assert found.patterns is not None
+    assert found.patterns.shape == (N_SCAN, N, N)
+    assert found.patterns.read(np.array([4, 1]))[:, 0, 0].tolist() == [4, 1]
+
+
+def test_a_missing_probe_is_named_with_what_supplies_it(tmp_path: Path) -> None:
+    with pytest.raises(MissingFieldError, match=r"expected a probe.*--probe FILE.*--probe estimate.*--focus-m"):
+        pf.read(_make(tmp_path / "a.cxi"))
+
+
+def test_a_missing_distance_is_named_with_its_option_and_supplied_by_it(tmp_path: Path) -> None:
+    path = _edit(_make(tmp_path / "a.cxi"), "entry_1/instrument_1/detector_1/distance", None)
+    with pytest.raises(MissingFieldError, match=r"far field needs distance_m.*--distance-m"):
+        pf.read(path, probe="estimate")
+    assert pf.read(path, probe="estimate", distance_m=2.0).metadata.pixel_size_m is not None
+
+
+def test_an_energy_that_is_not_in_joules_is_refused(tmp_path: Path) -> None:
+    path = _edit(_make(tmp_path / "a.cxi"), "entry_1/instrument_1/source_1/energy", 8000.0)
+    with pytest.raises(DomainError, match=r"photon energy in joules.* found 8000\. If that is in eV.*--energy-ev"):
+        pf.read(path, probe="estimate")
+
+
+def test_an_energy_that_contradicts_the_wavelength_is_refused(tmp_path: Path) -> None:
+    path = _edit(_make(tmp_path / "a.cxi"), "entry_1/instrument_1/source_1/wavelength", 1e-10)
+    with pytest.raises(DomainError, match=r"means a wavelength of 1\.5498e-10 m, but it says 1e-10 m"):
+        pf.read(path, probe="estimate")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "why"),
+    [
+        ("entry_1/sample_1/geometry_1/translation", None, MissingFieldError, "expected positions as entry_1/data_1/"),
+        ("entry_1/sample_1/geometry_1/translation", np.zeros(N_SCAN), ShapeError, r"translations of shape \(scan, 3\)"),
+        ("entry_1/instrument_1/detector_1/basis_vectors", np.zeros((2, 2)), ShapeError, r"basis_vectors of shape"),
+        ("entry_1/instrument_1/detector_1/data", np.zeros((3, 2)), ShapeError, r"expected .*data of shape \(scan, N"),
+        ("entry_1/instrument_1/detector_1/distance", [1.0, 2.0], ShapeError, "expected one number as .*distance"),
+    ],
+)
+def test_wrong_content_is_named(tmp_path: Path, name: str, value: object, error: type[Exception], why: str) -> None:
+    path = _edit(_make(tmp_path / "a.cxi"), name, value)
+    with pytest.raises(error, match=why):
+        pf.read(path, probe="estimate")
+
+
+@pytest.mark.parametrize("n_modes", [1, 3])
+def test_a_probe_can_come_from_another_file(tmp_path: Path, n_modes: int) -> None:
+    probe = np.ones((n_modes, N, N), np.complex64)
+    np.save(tmp_path / "probe.npy", probe)
+    scan = pf.read(_make(tmp_path / "a.cxi"), probe=tmp_path / "probe.npy", measurement="intensity")
+    np.testing.assert_array_equal(scan.probe, probe)
+    with pytest.raises(MissingFieldError, match="expected a probe in this file; found none"):
+        pf.read(tmp_path / "a.cxi", probe=tmp_path / "a.cxi")
+
+
+@needs_p25
+def test_the_measured_cxi_scan_is_that_of_the_contract_s_npz() -> None:
+    npz = read_fields(DATA / "p25_nearfield_n128.npz")
+    scan = pf.read(P25, probe="estimate", focus_m=3.65e-3, distance_from="focus")
+    assert identify(P25)[0].name == "CXI"
+    assert scan.metadata.format_reason == "an HDF5 file with cxi_version 160 and /entry_1/data_1/data"
+    assert npz.positions is not None
+    assert npz.patterns is not None
+    assert npz.bad_pixels is not None
+    shift = scan.positions - npz.positions
+    assert np.ptp(shift, axis=0).max() < 1e-5
+    middle = slice(14, 114)
+    np.testing.assert_array_equal(scan.bad_pixels, npz.bad_pixels[middle, middle])
+    amplitude = npz.patterns.read(slice(None))
+    np.testing.assert_allclose(scan.amplitude(np.arange(200)), amplitude[:, middle, middle], rtol=1e-6)
+    assert amplitude.sum() == pytest.approx(amplitude[:, middle, middle].sum(), rel=1e-6)
+    ours, theirs = scan.metadata.geometry, npz.metadata.geometry
+    assert ours is not None
+    assert theirs is not None
+    assert ours.effective_distance_m == pytest.approx(theirs.effective_distance_m, rel=1e-6)
+    assert scan.metadata.pixel_size_m == pytest.approx(npz.metadata.pixel_size_m, rel=1e-6)
+    assert scan.metadata.wavelength_m == pytest.approx(npz.metadata.wavelength_m, rel=1e-5)
