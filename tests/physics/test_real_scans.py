@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ptychofold.physics import FarField, ForwardModel, NearField, Propagator, extract_patches, r_factor
+import ptychofold as pf
+from ptychofold.physics import FarField, ForwardModel, Geometry, NearField, Propagator, extract_patches, r_factor
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SCANS = {
@@ -83,3 +84,25 @@ def test_the_near_field_scan_is_no_far_field_and_its_distance_has_a_sign() -> No
         pixel_size_m=scan.propagator.pixel_size_m,
     )
     assert scan.r(scan.positions, propagator=too_far) > 1.02 * scan.r(scan.positions)
+
+
+@pytest.mark.parametrize("layout", ["PETRAIII_P25_Near_Field_Ptycho.cxi", "P25_nxptycho.nxs"])
+def test_the_near_field_scan_read_from_its_own_file_is_reproduced_and_its_mistaken_axes_are_not(layout: str) -> None:
+    if not (DATA / layout).exists():
+        pytest.skip(f"needs {DATA / layout}, a real scan beside the checkout")
+    scan = _Scan("p25_nearfield_n128")
+    read = pf.read(DATA / layout, probe="estimate", focus_m=3.65e-3, distance_from="focus")
+    propagator = Geometry.of_scan(read.metadata).propagator()
+    counts = read.patterns.read(np.arange(0, len(read), 4)).astype(np.float32)
+    scan.measured = torch.from_numpy(np.pad(np.sqrt(counts), ((0, 0), (14, 14), (14, 14))))
+
+    def placed(positions: np.ndarray) -> Tensor:
+        """Lay the scan where the reconstructed object has it: the two differ by a constant."""
+        rows = torch.from_numpy(positions[::4].copy())
+        return rows + (scan.positions.mean(0) - rows.mean(0))
+
+    right = scan.r(placed(read.positions), propagator=propagator)
+    assert right == pytest.approx(SCANS["p25_nearfield_n128"][0], abs=0.002)
+    swapped, flips = read.positions[:, ::-1], [(-1, 1), (1, -1), (-1, -1)]
+    wrong = [swapped, *(read.positions * np.array(flip) for flip in flips)]
+    assert min(scan.r(placed(positions), propagator=propagator) for positions in wrong) > 0.141

@@ -12,21 +12,24 @@ from jaxtyping import Shaped
 
 from ptychofold.config import ReadingConfig
 from ptychofold.errors import MissingFieldError, UnsupportedFormatError
-from ptychofold.formats import cxi, npz, ptychodus_diffraction, ptychodus_product, ptychodus_training
+from ptychofold.formats import cxi, nexus, npz, ptychodus_diffraction, ptychodus_product, ptychodus_training, tike
 from ptychofold.formats.base import Format, check_file
 from ptychofold.formats.complete import completed, read_array_file, read_table
 from ptychofold.formats.describe import describe_content
 from ptychofold.formats.fields import ScanFields
+from ptychofold.formats.nexus_validate import validate_nexus
 from ptychofold.formats.pairing import with_patterns
 
-__all__ = ["FORMATS", "Format", "ScanFields", "identify", "read_fields", "write_fields"]
+__all__ = ["FORMATS", "Format", "ScanFields", "identify", "read_fields", "validate_nexus", "write_fields"]
 
 FORMATS: tuple[Format, ...] = (
     npz.FORMAT,
     ptychodus_training.FORMAT,
     ptychodus_product.FORMAT,
     ptychodus_diffraction.FORMAT,
+    nexus.FORMAT,
     cxi.FORMAT,
+    tike.FORMAT,
 )
 """Every known format; where a file fits several, the first one reads it."""
 

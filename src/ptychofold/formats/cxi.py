@@ -28,7 +28,7 @@ from ptychofold.formats.raster import RasterRows
 from ptychofold.metadata import Metadata
 from ptychofold.typing import ArraySource
 
-__all__ = ["FORMAT", "cxi_fields", "detector_mask", "probe_positions"]
+__all__ = ["DATA", "DEFAULT_BASIS", "FORMAT", "TRANSLATION", "basis_vectors", "cxi_fields", "frames", "probe_positions"]
 
 NAME = "CXI"
 JOULE_EV = 1 / 1.602176634e-19
@@ -76,8 +76,10 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
         return cxi_fields(file, path=path, lazy=lazy, name=NAME)
 
 
-def cxi_fields(file: h5py.File, *, path: Path, lazy: bool, name: str) -> ScanFields:
-    """Read CXI's names from an open file; `read` and NeXus' NXcxi_ptycho share it."""
+def cxi_fields(
+    file: h5py.File, *, path: Path, lazy: bool, name: str, geometry: ScanGeometry | None = None
+) -> ScanFields:
+    """Read CXI's names from an open file; NeXus' NXcxi_ptycho shares them, but states its ``geometry`` elsewhere."""
     data, translation = find(file, *DATA), find(file, *TRANSLATION)
     if data is None or translation is None:
         field, tried = ("patterns", DATA) if data is None else ("positions", TRANSLATION)
@@ -91,7 +93,8 @@ def cxi_fields(file: h5py.File, *, path: Path, lazy: bool, name: str) -> ScanFie
     if find(file, DETECTOR + "data_dark") is not None:
         extra["data_dark"] = "in the file, not subtracted"
     probe, canvas = _images(file)
-    geometry = geometry_of(file, basis, path=path) if declared.geometry is None else declared.geometry
+    stated = geometry_of(file, basis, path=path) if geometry is None else geometry
+    stated = stated if declared.geometry is None else declared.geometry
     return ScanFields(
         path=path,
         format=name,
@@ -107,9 +110,9 @@ def cxi_fields(file: h5py.File, *, path: Path, lazy: bool, name: str) -> ScanFie
         measurement_reason="CXI holds what the detector counted",
         metadata=replace(
             declared,
-            wavelength_m=declared.wavelength_m or geometry.wavelength,
+            wavelength_m=declared.wavelength_m or stated.wavelength,
             pixel_size_m=declared.pixel_size_m or _object_pixel(file),
-            geometry=geometry,
+            geometry=stated,
             extra=extra,
         ),
         names=tree(file),
