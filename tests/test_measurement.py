@@ -1,14 +1,20 @@
 """Amplitude or intensity: what is declared, what the numbers say, and that nothing is ever answered wrongly."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytest
 
-from ptychofold.errors import DomainError
+from ptychofold import samples
+from ptychofold.compat import PtychoDataContainer
+from ptychofold.errors import ConfigError, DomainError
+from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.measurement import decide_measurement
+from ptychofold.raw_data import RawData
+from ptychofold.testing import make_scan
 from ptychofold.typing import Measurement
 from tests.golden_files import golden, golden_names
 
@@ -143,6 +149,100 @@ def test_noiseless_intensity_contradicts_the_convention() -> None:
         decide_measurement(_smooth(strength=2.0), expected="amplitude")
     with pytest.raises(DomainError, match="limited in bandwidth, as intensity is"):
         decide_measurement(_smooth(n=2), expected="amplitude")
+
+
+def _corrected(counts: np.ndarray, correction: str) -> np.ndarray:
+    """Return intensities as a beamline's corrections leave them: nothing is a whole multiple of one count."""
+    rng = np.random.default_rng(2)
+    gain, monitor = rng.normal(1, 0.05, counts.shape[1:]), rng.normal(1, 0.05, (len(counts), 1, 1))
+    noise = rng.normal(0, 0.3, counts.shape)
+    corrected = {
+        "gain": counts * gain,
+        "background": counts * gain - 0.3,
+        "monitor": counts / monitor,
+        "noise": counts + noise,
+        "all": (counts + noise - 0.3) * gain / monitor,
+    }[correction]
+    return np.clip(corrected, 0, None).astype(np.float32)
+
+
+def _write_contract(path: Path, patterns: np.ndarray, scan: RawData, *, scale: float = 1.0) -> Path:
+    arrays = {
+        "diff3d": patterns, "xcoords": scan.positions[:, 1], "ycoords": scan.positions[:, 0],
+        "probeGuess": np.complex64(scale) * scan.probe,
+    }  # fmt: skip
+    np.savez(path, allow_pickle=False, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("correction", "scale"),
+    [("gain", 1e-3), ("background", 1e-3), ("monitor", 1e-3), ("noise", 1e-3), ("all", 1e-3), ("all", 1.0)],
+)
+def test_corrected_intensities_of_a_measured_scan_are_refused_and_their_roots_taken_as_amplitude(
+    correction: str, scale: float, tmp_path: Path
+) -> None:
+    scan = RawData.from_file(samples.path("siemens"))
+    some = scan.subset(np.linspace(0, len(scan) - 1, 20).astype(np.int64))
+    intensity = _corrected(np.square(some.amplitude(range(20)), dtype=np.float64), correction)
+    with pytest.raises(DomainError, match=r'as (that of )?intensity does.*measurement="amplitude" or measurement='):
+        RawData.from_file(_write_contract(tmp_path / "i.npz", intensity, some, scale=scale))
+    opened = RawData.from_file(_write_contract(tmp_path / "a.npz", np.sqrt(intensity), some, scale=scale))
+    assert opened.measurement == "amplitude"
+
+
+def test_the_contract_s_constructor_refuses_corrected_intensities_too() -> None:
+    scan = RawData.from_file(samples.path("siemens"))
+    some = scan.subset(np.linspace(0, len(scan) - 1, 20).astype(np.int64))
+    y, x = some.positions.T
+    intensity = _corrected(np.square(some.amplitude(range(20)), dtype=np.float64), "all")
+    given = (x.copy(), y.copy(), intensity, some.probe[0], some.scan_index)
+    with pytest.raises(DomainError, match="as intensity does"):
+        PtychoDataContainer.from_raw_data_without_pc(*given)
+    assert len(PtychoDataContainer.from_raw_data_without_pc(*given, measurement="intensity")) == 1
+
+
+@pytest.mark.parametrize(("object_", "patches"), [(True, False), (False, True), (False, False)])
+def test_the_energy_of_probe_and_object_tells_noiseless_intensity_from_amplitude(
+    object_: bool, patches: bool, tmp_path: Path
+) -> None:
+    scan = make_scan(
+        n_scan=4, N=16, noise=False, n_photons=1e5, phantom="random_phase", object=object_, patches=patches
+    )
+    intensity = scan.patterns.read(slice(None))
+    fields = replace(scan.to_fields(), measurement=None, measurement_expected="amplitude")
+    with pytest.raises(DomainError, match="sum to the energy of the probe and object beside them"):
+        RawData.from_fields(replace(fields, patterns=ArrayInMemory(intensity)))
+    found = RawData.from_fields(replace(fields, patterns=ArrayInMemory(np.sqrt(intensity))))
+    assert found.measurement == "amplitude"
+
+
+def test_sums_that_are_steadier_than_those_of_squares_are_an_intensity_s() -> None:
+    rng = np.random.default_rng(0)
+    spread = rng.uniform(2, 6, (16, 1, 1))
+    row, column = np.mgrid[:32, :32] - 16
+    patterns = np.exp(-(row**2 + column**2) / (2 * spread**2)) / spread**2
+    with pytest.raises(DomainError, match="times steadier than those of its squares"):
+        decide_measurement(patterns, expected="amplitude")
+    with pytest.raises(DomainError, match="cannot tell"):
+        decide_measurement(np.sqrt(patterns))
+
+
+@pytest.mark.usefixtures("unchecked_signatures")
+@pytest.mark.parametrize("wrong", ["Intensity", "counts", "amp"])
+def test_a_misspelt_measurement_is_refused(wrong: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"expected measurement to be one of auto, amplitude, intensity; found '{wrong}'"
+    ):
+        decide_measurement(np.ones((2, 4, 4), np.uint16), requested=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("unchecked_signatures")
+def test_the_measurement_that_was_meant_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "scan.npz"
+    make_scan(n_scan=4, N=16).to_file(path)
+    with pytest.raises(ConfigError, match="did you mean 'intensity'"):
+        RawData.from_file(path, measurement="Intensity")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

@@ -12,6 +12,7 @@ from ptychofold.formats import ScanFields
 from ptychofold.formats.view import rows_in_file
 from ptychofold.measurement import decide_measurement
 from ptychofold.metadata import Metadata
+from ptychofold.patches import extract_patches
 from ptychofold.reading import read_apart, spread_rows
 from ptychofold.scaling import energy_sums
 from ptychofold.typing import ArraySource, Measurement
@@ -23,7 +24,11 @@ RequestedMeasurement = Literal["auto", "amplitude", "intensity"]
 """What a caller says of the patterns; "auto" leaves it to the file's declaration, then to the numbers."""
 
 N_INSPECTED = 64
-"""Patterns, evenly spread over the scan, that are read when a scan is opened."""
+"""Most patterns, evenly spread over the scan, that are read when a scan is opened."""
+LEAST_INSPECTED = 8
+"""Fewest such patterns, however large they are."""
+INSPECTED_PIXELS = 1 << 22
+"""Pixels that are read between the two, so that large frames cost little memory."""
 
 
 class CheckedFields(TypedDict):
@@ -44,8 +49,8 @@ class CheckedFields(TypedDict):
 def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedFields:
     """Check what a reader found.
 
-    A few patterns are read: they must be finite and not negative, and they tell amplitude from intensity where
-    nothing declares it. The others are looked at whenever they are read.
+    A few patterns are read: they must be finite and not negative, and with the probe and the object they tell
+    amplitude from intensity where nothing declares it. The others are looked at whenever they are read.
 
     Raises
     ------
@@ -63,15 +68,22 @@ def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedF
     if index is not None:
         index = check.check_integers(index, n_scan=n_scan, field="scan_index", path=path)
     probe = check.check_probe(_required(found.probe, "probe", found), N=N, path=path)
-    decided, reason = _inspect(patterns, found, requested=measurement)
+    object_ = None if found.object is None else check.check_object(found.object, path=path)
+    patches = None if found.patches is None else check.check_patches(found.patches, n_scan=n_scan, N=N, path=path)
+    n_inspected = min(N_INSPECTED, max(LEAST_INSPECTED, INSPECTED_PIXELS // N**2))
+    rows = spread_rows(n_scan, n_inspected)
+    energy = None
+    if measurement == "auto" and found.measurement_expected is not None:
+        energy = _exit_energy(probe, _known_patches(rows, positions=positions, N=N, canvas=object_, patches=patches))
+    decided, reason = _inspect(patterns, rows, found, requested=measurement, exit_energy=energy)
     return CheckedFields(
         patterns=patterns,
         measurement=decided,
         positions=positions,
         positions_nominal=positions if nominal is None else nominal,
         probe=probe,
-        object=None if found.object is None else check.check_object(found.object, path=path),
-        patches=None if found.patches is None else check.check_patches(found.patches, n_scan=n_scan, N=N, path=path),
+        object=object_,
+        patches=patches,
         scan_index=np.zeros(n_scan, np.int64) if index is None else index,
         bad_pixels=None if found.bad_pixels is None else check.check_mask(found.bad_pixels, N=N, path=path),
         metadata=replace(
@@ -95,10 +107,38 @@ def _required(value: Found | None, name: str, found: ScanFields) -> Found:
     return value
 
 
-def _inspect(patterns: ArraySource, found: ScanFields, *, requested: RequestedMeasurement) -> tuple[Measurement, str]:
+def _known_patches(
+    rows: Int64[np.ndarray, " n"],
+    *,
+    positions: Float64[np.ndarray, "scan 2"],
+    N: int,
+    canvas: Complex64[np.ndarray, "H W"] | None,
+    patches: Complex64[np.ndarray, "scan N N"] | None,
+) -> Complex64[np.ndarray, "n N N"] | None:
+    if patches is None:
+        return None if canvas is None else extract_patches(canvas, positions[rows], N)
+    chosen: Complex64[np.ndarray, "n N N"] = patches[rows]
+    return chosen
+
+
+def _exit_energy(probe: Complex64[np.ndarray, "mode N N"], patches: Complex64[np.ndarray, "n N N"] | None) -> float:
+    """Return the mean Σ |P·O|² of exit waves, or Σ |P|² where no patch is known; overflow gives infinity."""
+    with np.errstate(over="ignore"):
+        light = np.square(np.abs(probe), dtype=np.float64).sum(axis=0)
+        transmission = 1.0 if patches is None else np.square(np.abs(patches), dtype=np.float64).mean(axis=0)
+        return float((light * transmission).sum())
+
+
+def _inspect(
+    patterns: ArraySource,
+    rows: Int64[np.ndarray, " n"],
+    found: ScanFields,
+    *,
+    requested: RequestedMeasurement,
+    exit_energy: float | None,
+) -> tuple[Measurement, str]:
     """Read some patterns; refuse wrong numbers and say whether they are amplitude or intensity, and why."""
     path = found.path
-    rows = spread_rows(patterns.shape[0], N_INSPECTED)
     sample = read_apart(patterns, rows)
     check.check_patterns(sample, rows=rows_in_file(patterns, rows), path=path)
     if not sample.any():
@@ -109,5 +149,6 @@ def _inspect(patterns: ArraySource, found: ScanFields, *, requested: RequestedMe
         declared=found.measurement,
         declared_reason=found.measurement_reason,
         expected=found.measurement_expected,
+        exit_energy=exit_energy,
         path=path,
     )

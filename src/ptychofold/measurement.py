@@ -1,10 +1,8 @@
 """Decide whether patterns hold amplitude or intensity: by declaration first, then by evidence, never by a guess.
 
 Photon counts are whole numbers. So intensities that were only scaled are multiples of one unit, and amplitudes that
-were only scaled have squares that are. Two further facts can contradict, but not prove, that patterns are amplitudes:
-the Fourier transform of a far-field intensity is the autocorrelation of the exit wave and vanishes beyond twice its
-extent, which that of its square root does not; and fully developed speckle has contrast² 1 in intensity and
-4/π − 1 = 0.27 in amplitude (Goodman, Speckle Phenomena in Optics, 2nd ed., chapter 3).
+were only scaled have squares that are. Where corrections left neither, a format's convention holds, with a logged
+warning, unless what `ptychofold.evidence` looks at contradicts it; then the patterns are refused.
 """
 
 import logging
@@ -15,13 +13,16 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Shaped
 
-from ptychofold.errors import DomainError
+from ptychofold.config.dialects import suggest
+from ptychofold.errors import ConfigError, DomainError
+from ptychofold.evidence import contradiction_of_amplitude
 from ptychofold.typing import Measurement
 
 __all__ = ["decide_measurement"]
 
 logger = logging.getLogger(__name__)
 
+_REQUESTS = ("auto", "amplitude", "intensity")
 _MIN_VALUES = 50
 """Positive values below which numbers prove nothing."""
 _MATCHING = 0.98
@@ -30,10 +31,6 @@ _SHARPNESS = 0.1
 """Largest distance from a multiple, in units; a random value comes so near with probability 0.2."""
 _DISPERSION_LIMIT = 0.5
 """Variance over mean below which whole numbers are not counts."""
-_CONTRAST_LIMIT = 0.6
-"""Contrast² of the brightest quarter above which patterns are not amplitudes; speckle amplitudes have 0.27."""
-_BAND_LIMIT = 0.05
-"""Ratio of energies at the largest lags, patterns to their squares, below which patterns are not amplitudes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +51,7 @@ def decide_measurement(
     declared: Measurement | None = None,
     declared_reason: str | None = None,
     expected: Literal["amplitude"] | None = None,
+    exit_energy: float | None = None,
     path: Path | None = None,
 ) -> tuple[Measurement, str]:
     """Return what the patterns are and why.
@@ -71,6 +69,8 @@ def decide_measurement(
     expected
         What the format's convention says (only amplitudes are a convention anywhere); used, with a logged warning, if
         the numbers neither tell nor contradict it.
+    exit_energy
+        Σ |P·O|² of the exit waves of these patterns by the file's own probe and object, their mean, if known.
     path
         The file, for the message.
 
@@ -82,13 +82,21 @@ def decide_measurement(
     Raises
     ------
     DomainError
-        If neither declaration nor numbers tell; the message names the two ways to say it.
+        If neither declaration nor numbers tell, or the numbers contradict the convention; the message names the two
+        ways to say it.
+    ConfigError
+        If ``requested`` is none of the three.
 
     Examples
     --------
     >>> decide_measurement(np.ones((2, 8, 8), np.uint16))
     ('intensity', 'uint16 whole numbers are taken as counts')
     """
+    if requested not in _REQUESTS:
+        raise ConfigError(
+            f"expected measurement to be one of {', '.join(_REQUESTS)}; found {requested!r} "
+            f"({suggest(str(requested), _REQUESTS)})."
+        )
     if requested != "auto":
         return requested, "requested by the caller"
     if declared is not None:
@@ -100,7 +108,7 @@ def decide_measurement(
     if decided is not None:
         return decided, doubt
     if not doubt and expected is not None:
-        doubt = _contradiction(values)
+        doubt = contradiction_of_amplitude(values, exit_energy=exit_energy)
         if not doubt:
             logger.warning(
                 "%s: nothing in the numbers tells amplitude from intensity; taken as %s by the format's convention",
@@ -202,35 +210,3 @@ def _refined(light: Float64[np.ndarray, " value"], unit: float, *, precision: fl
             break
         unit = float((part[good] * multiples[good]).sum() / np.square(multiples[good]).sum())
     return unit
-
-
-def _contradiction(values: Float64[np.ndarray, "n H W"]) -> str:
-    """Say what in the numbers contradicts that they are amplitudes; empty if nothing does."""
-    if len(values) >= 4 and (contrast := _bright_contrast(values)) > _CONTRAST_LIMIT:
-        return f"bright pixels with a contrast² of {contrast:.2f} over the scan, which is that of intensity"
-    if _band_ratio(values) < _BAND_LIMIT:
-        return "patterns that are limited in bandwidth, as intensity is and amplitude is not"
-    return ""
-
-
-def _bright_contrast(values: Float64[np.ndarray, "n H W"]) -> float:
-    mean = values.mean(axis=0).ravel()
-    bright = np.argsort(mean)[-max(1, len(mean) // 4) :]
-    bright = bright[mean[bright] > 0]
-    variance = values.var(axis=0).ravel()
-    return float(np.median(variance[bright] / np.square(mean[bright]))) if len(bright) else 0.0
-
-
-def _band_ratio(values: Float64[np.ndarray, "n H W"]) -> float:
-    """Return the share of energy at the largest lags, divided by that of the squared patterns."""
-    height, width = values.shape[1:]
-    row, column = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)
-    far = np.maximum(np.abs(row), np.abs(column)) > 0.44
-    squares = np.square(values)
-
-    def share(patterns: Float64[np.ndarray, "n H W"]) -> float:
-        energy = np.square(np.abs(np.fft.fft2(patterns))).mean(axis=0)
-        return float(energy[far].sum() / energy.sum())
-
-    at_far, squared_at_far = share(values), share(squares)
-    return at_far / squared_at_far if squared_at_far > 0 else np.inf
