@@ -1,18 +1,28 @@
 """``ptychofold evaluate``: how far two reconstructions of one object are apart."""
 
+import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptychofold.cli.common import new_table, quantity, show
+from ptychofold.cli.common import new_table, plain, quantity, show
 from ptychofold.errors import MissingFieldError
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Complex64
+    from rich.table import Table
 
-__all__ = ["evaluate"]
+    from ptychofold.reconstruction.alignment import AlignedObjects
+    from ptychofold.reconstruction.metrics import RingCorrelation
+
+__all__ = ["evaluate", "measured", "read_object"]
+
+Facts = dict[str, dict[str, float | None] | list[float] | list[int]]
+SMALLEST = 16
+"""Side in pixels of the smallest field that is compared by itself."""
 
 
 def evaluate(
@@ -23,41 +33,122 @@ def evaluate(
         bool, typer.Option("--whole", help="Compare whole objects, not only the field between the outermost positions.")
     ] = False,
     shift: Annotated[bool, typer.Option("--shift/--no-shift", help="Look for a shift of A against B.")] = True,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--plot", "-p", metavar="PNG", help="Draw both objects, their difference and the correlation."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON, for machines.")] = False,
 ) -> None:
     """Compare the objects of A and B after scale, phase, ramp and shift were taken out."""
-    import numpy as np
-
     from ptychofold.reconstruction import metrics
     from ptychofold.reconstruction.alignment import align
 
-    (first, pixel_m), (second, _) = read_object(test, whole=whole), read_object(reference, whole=whole)
+    (first, pixel_m), (second, other_pixel_m) = (read_object(path, whole=whole) for path in (test, reference))
+    pixel_m = pixel_m if pixel_m is not None else other_pixel_m
     pair = align(first, second, shift=shift)
     rings = metrics.fourier_ring_correlation(pair.test, pair.reference)
-    phases, amplitudes = ((f(pair.test), f(pair.reference)) for f in (np.angle, np.abs))
+    facts = measured(pair, rings, pixel_m=pixel_m)
+    if as_json:
+        typer.echo(json.dumps(_finite(facts)))
+    else:
+        show(figures_table(facts), "")
+        show(ambiguities_line(pair), correlation_line(pair, rings, pixel_m))
+    if picture is not None:
+        from ptychofold.plotting.results import plot_comparison
+        from ptychofold.plotting.style import save_figure
+
+        save_figure(plot_comparison(pair, pixel_size_m=None if pixel_m is None else (pixel_m, pixel_m)), picture)
+        if not as_json:
+            show(f"wrote {plain(picture)}")
+
+
+def measured(pair: "AlignedObjects", rings: "RingCorrelation", *, pixel_m: float | None) -> Facts:
+    """Return every figure of a comparison, by name."""
+    import numpy as np
+
+    from ptychofold.reconstruction import metrics
+
+    found = pair.ambiguities
+    images = {
+        "phase": (np.angle(pair.test), np.angle(pair.reference)),
+        "amplitude": (abs(pair.test), abs(pair.reference)),
+    }
+    periods = {
+        "half_bit": rings.resolution(bits=0.5),
+        "one_bit": rings.resolution(bits=1.0),
+        "snr_1": rings.resolution(snr=1),
+    }
+    return {
+        "ssim": {name: metrics.ssim(*both) for name, both in images.items()},
+        "psnr_db": {name: metrics.psnr(*both) for name, both in images.items()},
+        "data_range": {name: float(np.ptp(both[1])) for name, both in images.items()},
+        "mean_absolute_error": {
+            "phase": metrics.phase_error(pair.test, pair.reference),
+            "amplitude": metrics.mean_absolute_error(*images["amplitude"]),
+            "complex": metrics.mean_absolute_error(pair.test, pair.reference),
+        },
+        "relative_error": {"complex": metrics.relative_error(pair.test, pair.reference)},
+        "resolution_px": dict(periods),
+        "resolution_m": {
+            name: None if period is None or pixel_m is None else period * pixel_m for name, period in periods.items()
+        },
+        "ambiguities": {
+            "scale": found.scale,
+            "phase_rad": found.phase_rad,
+            "ramp_y_rad": found.ramp_rad[0],
+            "ramp_x_rad": found.ramp_rad[1],
+            "shift_y_px": found.shift[0],
+            "shift_x_px": found.shift[1],
+        },
+        "shape": list(pair.test.shape),
+        "ring_frequency": rings.frequency.tolist(),
+        "ring_correlation": rings.correlation.tolist(),
+    }
+
+
+def _finite(facts: object) -> object:
+    """Return facts with null for what is not a finite number, as JSON has no other."""
+    if isinstance(facts, dict):
+        return {name: _finite(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [_finite(value) for value in facts]
+    return None if isinstance(facts, float) and not math.isfinite(facts) else facts
+
+
+def figures_table(facts: Facts) -> "Table":
+    """Return the figures as a table of phase and amplitude."""
     table = new_table("quantity", "phase", "amplitude", numbers=("phase", "amplitude"))
-    table.add_row("SSIM", f"{metrics.ssim(*phases):.4f}", f"{metrics.ssim(*amplitudes):.4f}")
-    table.add_row("PSNR / dB", f"{metrics.psnr(*phases):.2f}", f"{metrics.psnr(*amplitudes):.2f}")
-    table.add_row("data range", *(f"{np.ptp(values[1]):.3f}" for values in (phases, amplitudes)))
-    table.add_row(
-        "mean absolute error",
-        f"{metrics.phase_error(pair.test, pair.reference):.4f}",
-        f"{metrics.mean_absolute_error(*amplitudes):.4f}",
-    )
-    show(table, "")
+    for label, name, digits in (
+        ("SSIM", "ssim", 4),
+        ("PSNR / dB", "psnr_db", 2),
+        ("data range", "data_range", 3),
+        ("mean absolute error", "mean_absolute_error", 4),
+    ):
+        values = facts[name]
+        assert isinstance(values, dict)
+        table.add_row(label, *(f"{values[column]:.{digits}f}" for column in ("phase", "amplitude")))
+    return table
+
+
+def ambiguities_line(pair: "AlignedObjects") -> str:
+    """Say what was taken out of A."""
     found = pair.ambiguities
     ramp, moved = (", ".join(f"{value:.2g}" for value in axes) for axes in (found.ramp_rad, found.shift))
-    show(
+    return (
         f"taken out of A: scale {found.scale:.4f}, phase {found.phase_rad:.4f} rad, ramp ({ramp}) rad/px, "
         f"shift ({moved}) px"
     )
+
+
+def correlation_line(pair: "AlignedObjects", rings: "RingCorrelation", pixel_m: float | None) -> str:
+    """Say where the correlation of rings falls below each threshold."""
     periods = {
         "1/2 bit": rings.resolution(bits=0.5),
         "1 bit": rings.resolution(bits=1.0),
         "SNR 1": rings.resolution(snr=1),
     }
-    show(
-        f"ring correlation over {' × '.join(map(str, pair.test.shape))} px falls below "
-        + ", ".join(f"{name} at {_period(period, pixel_m)}" for name, period in periods.items())
+    return f"ring correlation over {' × '.join(map(str, pair.test.shape))} px falls below " + ", ".join(
+        f"{name} at {_period(period, pixel_m)}" for name, period in periods.items()
     )
 
 
@@ -90,4 +181,4 @@ def read_object(path: Path, *, whole: bool) -> "tuple[Complex64[np.ndarray, 'H W
     low = np.clip(np.floor(found.positions.min(axis=0)).astype(int), 0, None)
     high = np.ceil(found.positions.max(axis=0)).astype(int) + 1
     field = canvas[low[0] : high[0], low[1] : high[1]]
-    return (field if min(field.shape) >= 16 else canvas), None if size is None else size[0]
+    return (field if min(field.shape) >= SMALLEST else canvas), None if size is None else size[0]

@@ -8,6 +8,7 @@ the probe array, pixel ``(N - 1) / 2``, lies on it. With the pixel ``N // 2`` of
 which also holds for versions that put both centres at ``n / 2`` and ``N / 2``.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,6 +42,8 @@ NUMBERS = (
     "tilt_angle_deg",
 )
 """Attributes that are kept as they are; 0 where nothing is known."""
+RECONSTRUCTION = "ptychofold_reconstruction"
+"""Data set of ours, which Ptychodus passes over: how the object came about, as JSON text."""
 
 
 def sniff(path: Path) -> str | None:
@@ -120,6 +123,8 @@ def _metadata(file: h5py.File, *, pixel_size_m: tuple[float, float], n_probes: i
             extra[name] = text
     if "far_field" in file.attrs:
         extra["far_field"] = bool(file.attrs["far_field"])
+    if found := _reconstruction(file):
+        extra["reconstruction"] = found
     if n_probes > 1:
         extra["n_position_dependent_probes"] = n_probes
     if n_layers > 1:
@@ -166,6 +171,8 @@ def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
     ):
         _write_attributes(file, fields)
         _write_arrays(file, metres_yx=metres, probe=probe, layers=layers, numbers=fields.point_numbers)
+        if isinstance(how := fields.metadata.extra.get("reconstruction"), Mapping):
+            file[RECONSTRUCTION] = json.dumps(dict(how), default=str)
         losses = _losses(fields)
         file["loss_epochs"], file["loss_values"] = np.arange(len(losses)), losses
         for name, value in zip(("pixel_height_m", "pixel_width_m"), pixel_size_m, strict=True):
@@ -214,6 +221,21 @@ def _losses(fields: ScanFields) -> Float64[np.ndarray, " epoch"]:
     reconstruction = fields.metadata.extra.get("reconstruction")
     losses = reconstruction.get("losses") if isinstance(reconstruction, Mapping) else None
     return np.array([x for x in losses or () if isinstance(x, int | float)], np.float64)
+
+
+def _reconstruction(file: h5py.File) -> dict[str, object]:
+    """Return how the object came about: our own record, else the losses that Ptychodus keeps."""
+    own, losses = file.get(RECONSTRUCTION), file.get("loss_values")
+    if isinstance(own, h5py.Dataset):
+        try:
+            found = json.loads(own.asstr()[()])
+        except (TypeError, ValueError):
+            found = None
+        if isinstance(found, dict):
+            return found
+    if isinstance(losses, h5py.Dataset) and losses.size:
+        return {"losses": [float(value) for value in read_all(losses)]}
+    return {}
 
 
 def _not_held(fields: ScanFields) -> tuple[str, ...]:

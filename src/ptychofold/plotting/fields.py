@@ -63,6 +63,7 @@ def plot_phase(
     *,
     scale: Scale,
     light: Float32[np.ndarray, "H W"] | None = None,
+    window: tuple[float, float] | None = None,
     colorbar: bool = True,
 ) -> Axes:
     """Draw the phase of a field in a cyclic colour map.
@@ -80,10 +81,14 @@ def plot_phase(
         Size of a pixel.
     light
         0 to 1, how well each pixel is known: pixels fade to black, as the phase means nothing without light.
+    window
+        Where the colours start and after how many radians they repeat, such as the `phase_window` of another field.
     colorbar
         Add the bar of values.
     """
-    low, period = phase_window(field[_lit(light)] if light is not None else field.ravel())
+    if window is None:
+        window = phase_window(field[_lit(light)] if light is not None else field.ravel())
+    low, period = window
     phase = np.mod(np.angle(field) - low, period) + low
     drawn = show_image(axes, phase, cmap=PHASE, scale=scale, norm=Normalize(low, low + period))
     _fade(axes, drawn, light)

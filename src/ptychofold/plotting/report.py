@@ -5,7 +5,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ptychofold.atomic import replacing
 from ptychofold.coverage import probe_diameter
 from ptychofold.grouping import ScanGroups
 from ptychofold.plotting.fields import mode_light, plot_amplitude, plot_object, plot_phase, plot_probe
@@ -20,7 +19,7 @@ from ptychofold.plotting.scans import (
     plot_scan,
     probes_over,
 )
-from ptychofold.plotting.style import INK, new_figure, object_scale, pattern_scale, title
+from ptychofold.plotting.style import INK, new_figure, object_scale, pattern_scale, save_figure, title
 from ptychofold.raw_data import RawData
 from ptychofold.survey import PatternSummary
 
@@ -90,10 +89,7 @@ def save_pictures(
     """
     paths = []
     for name, figure in _figures(scan, summary, groups):
-        path = Path(folder) / f"{name}.png"
-        with replacing(path) as partial:
-            figure.savefig(partial, format="png")
-        paths.append(path)
+        paths.append(save_figure(figure, Path(folder) / f"{name}.png"))
         if progress is not None:
             progress(1)
     return tuple(paths)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from math import floor, log10
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Real
+from jaxtyping import Real, Shaped
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -15,6 +16,8 @@ from matplotlib.image import AxesImage
 from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, VPacker
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+
+from ptychofold.atomic import replacing
 
 __all__ = [
     "ACCENTS",
@@ -30,6 +33,7 @@ __all__ = [
     "new_figure",
     "object_scale",
     "pattern_scale",
+    "save_figure",
     "show_image",
     "title",
 ]
@@ -71,6 +75,13 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG, whole or not at all."""
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png")
+    return Path(path)
+
+
 def title(axes: Axes, text: str, note: str = "") -> None:
     """Write what a picture shows, and in grey how to read it."""
     axes.set_title(text, loc="left", fontsize=10, fontweight="bold", color=INK)
@@ -80,7 +91,7 @@ def title(axes: Axes, text: str, note: str = "") -> None:
 
 def show_image(
     axes: Axes,
-    image: Real[np.ndarray, "H W"],
+    image: Real[np.ndarray, "H W"] | Shaped[np.ndarray, "H W 3"],
     *,
     cmap: str | Colormap,
     scale: Scale,
@@ -94,7 +105,7 @@ def show_image(
     axes
         Where to.
     image
-        Row 0 is at the top.
+        Values, or colours as (H, W, 3) bytes; row 0 is at the top.
     cmap, norm
         Colour map and how values reach it.
     scale
@@ -102,7 +113,8 @@ def show_image(
     origin
         Coordinates (y, x) of the image's first pixel, so that positions can be drawn on top.
     """
-    (height, width), (top, left) = image.shape, origin
+    height, width = image.shape[:2]
+    top, left = origin
     extent = (left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5)
     drawn = axes.imshow(image, cmap=cmap, norm=norm, extent=extent, interpolation="nearest")
     axes.set_xticks([])

@@ -6,7 +6,7 @@ match) or moved together with the positions. Two reconstructions must agree in t
     test(r + shift) = scale · exp(i (phase + ramp · r)) · reference(r),        r from the middle of the array, in pixels
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Complex, Complex128, Float
@@ -31,7 +31,7 @@ class Ambiguities:
     scale: float
     """Positive factor."""
     phase_rad: float
-    """Phase in the middle of the array, (H-1)/2, (W-1)/2."""
+    """Phase in the middle of the array, (H-1)/2, (W-1)/2, before its border was cut off."""
     ramp_rad: tuple[float, float]
     """(y, x) phase a pixel."""
     shift: tuple[float, float] = (0.0, 0.0)
@@ -57,9 +57,9 @@ class AlignedObjects:
 
 def estimate_ambiguities(
     test: Complex[np.ndarray, "H W"],
-    reference: Complex[np.ndarray, "H W"],
+    reference: Complex[np.ndarray, "h w"],
     *,
-    weights: Float[np.ndarray, "H W"] | None = None,
+    weights: Float[np.ndarray, "height width"] | None = None,
 ) -> Ambiguities:
     """Return scale, phase and ramp by which ``test`` differs from ``reference``, in closed form and without unwrapping.
 
@@ -107,11 +107,13 @@ def align(
     *,
     weights: Float[np.ndarray, "height width"] | None = None,
     shift: bool = True,
+    keep_border: bool = False,
 ) -> AlignedObjects:
     """Take out of ``test`` what diffraction cannot tell against ``reference``.
 
     Both are cut to their common middle. Shift and ramp are found in turn, first on a quantity that no ramp changes,
-    and the shift is applied once, by the Fourier transform.
+    and the shift is applied once, by the Fourier transform. Edges tell a shift to a few hundredths of a pixel; in an
+    object without any, a shift is hard to tell from a ramp.
 
     Parameters
     ----------
@@ -121,6 +123,9 @@ def align(
         Trust in each pixel of the common middle; all alike if None.
     shift
         Whether to look for a shift, by scikit-image's ``phase_cross_correlation``.
+    keep_border
+        Keep, and count, the pixels that a shift brings in from the opposite border, as Ptychodus does; they are cut off
+        otherwise.
 
     Raises
     ------
@@ -131,24 +136,33 @@ def align(
     """
     height, width = (min(a, b) for a, b in zip(test.shape, reference.shape, strict=True))
     test, reference = _middle(test, height, width), _middle(reference, height, width)
-    moved = np.zeros(2)
-    if shift:
-        moved = _registration(_variation(reference), _variation(test))
-        for _ in range(N_PASSES):
-            found = estimate_ambiguities(shifted(test, moved), reference, weights=weights)
-            rest = _registration(reference, found.removed_from(shifted(test, moved)))
-            moved = moved + rest
-            if np.hypot(*rest) < SETTLED:
-                break
-    at = shifted(test, moved)
-    found = estimate_ambiguities(at, reference, weights=weights)
-    complete = Ambiguities(
-        scale=found.scale,
-        phase_rad=found.phase_rad,
-        ramp_rad=found.ramp_rad,
-        shift=(float(moved[0]), float(moved[1])),
-    )
-    return AlignedObjects(reference=reference, test=complete.removed_from(at), ambiguities=complete)
+    trust = np.ones((height, width)) if weights is None else weights.astype(np.float64)
+    moved = _registration(_variation(reference), _variation(test)) if shift else np.zeros(2)
+
+    def estimated() -> tuple[Ambiguities, Complex128[np.ndarray, "H W"], tuple[slice, slice]]:
+        at, kept = shifted(test, moved), _kept(test.shape, np.zeros(2) if keep_border else moved)
+        inner = np.zeros_like(trust)
+        inner[kept] = trust[kept]
+        return estimate_ambiguities(at, reference, weights=inner), at, kept
+
+    for _ in range(N_PASSES if shift else 0):
+        found, at, _kept_now = estimated()
+        rest = _registration(reference, found.removed_from(at))
+        moved = moved + rest
+        if np.hypot(*rest) < SETTLED:
+            break
+    found, at, kept = estimated()
+    complete = replace(found, shift=(float(moved[0]), float(moved[1])))
+    return AlignedObjects(reference=reference[kept], test=complete.removed_from(at)[kept], ambiguities=complete)
+
+
+def _kept(shape: tuple[int, ...], moved: Float[np.ndarray, " 2"]) -> tuple[slice, slice]:
+    """Return the rows and columns that did not come in from the opposite border; all if hardly any would be left."""
+    first = np.ceil(np.maximum(moved, 0)).astype(int)
+    last = np.array(shape) - np.ceil(np.maximum(-moved, 0)).astype(int)
+    if (last - first < np.array(shape) // 2).any():
+        return slice(None), slice(None)
+    return slice(int(first[0]), int(last[0])), slice(int(first[1]), int(last[1]))
 
 
 def shifted(values: Complex[np.ndarray, "H W"], shift: Float[np.ndarray, " 2"]) -> Complex128[np.ndarray, "H W"]:

@@ -22,6 +22,7 @@ __all__ = [
     "mean_absolute_error",
     "phase_error",
     "psnr",
+    "relative_error",
     "root_mean_square_error",
     "scan_r_factor",
     "ssim",
@@ -85,7 +86,7 @@ def scan_r_factor(
 
 
 def psnr(
-    test: Float[np.ndarray, "H W"], reference: Float[np.ndarray, "H W"], *, data_range: float | None = None
+    test: Float[np.ndarray, "H W"], reference: Float[np.ndarray, "h w"], *, data_range: float | None = None
 ) -> float:
     """Return the peak signal-to-noise ratio in dB, ``10 log10(range² / MSE)``, by scikit-image.
 
@@ -103,7 +104,7 @@ def psnr(
 
 
 def ssim(
-    test: Float[np.ndarray, "H W"], reference: Float[np.ndarray, "H W"], *, data_range: float | None = None
+    test: Float[np.ndarray, "H W"], reference: Float[np.ndarray, "h w"], *, data_range: float | None = None
 ) -> float:
     """Return the structural similarity of two real images by scikit-image, with windows of 7²; see `psnr`."""
     _check_same(test, reference)
@@ -112,19 +113,26 @@ def ssim(
     return float(metrics.structural_similarity(reference, test, data_range=wide))
 
 
-def root_mean_square_error(test: Inexact[np.ndarray, "H W"], reference: Inexact[np.ndarray, "H W"]) -> float:
+def root_mean_square_error(test: Inexact[np.ndarray, "H W"], reference: Inexact[np.ndarray, "h w"]) -> float:
     """Return ``√(mean |test - reference|²)``."""
     _check_same(test, reference)
     return float(np.sqrt(np.mean(np.abs(test - reference) ** 2)))
 
 
-def mean_absolute_error(test: Inexact[np.ndarray, "H W"], reference: Inexact[np.ndarray, "H W"]) -> float:
+def mean_absolute_error(test: Inexact[np.ndarray, "H W"], reference: Inexact[np.ndarray, "h w"]) -> float:
     """Return ``mean |test - reference|``."""
     _check_same(test, reference)
     return float(np.mean(np.abs(test - reference)))
 
 
-def phase_error(test: Complex[np.ndarray, "H W"], reference: Complex[np.ndarray, "H W"]) -> float:
+def relative_error(test: Inexact[np.ndarray, "H W"], reference: Inexact[np.ndarray, "h w"]) -> float | None:
+    """Return ``Σ |test - reference| / Σ |reference|``; None if the reference is zero everywhere."""
+    _check_same(test, reference)
+    total = float(np.abs(reference).sum())
+    return float(np.abs(test - reference).sum()) / total if total else None
+
+
+def phase_error(test: Complex[np.ndarray, "H W"], reference: Complex[np.ndarray, "h w"]) -> float:
     """Return the mean absolute difference of phases in radians, wrapped, of two aligned objects."""
     _check_same(test, reference)
     return float(np.abs(np.angle(test * reference.conj())).mean())
@@ -160,7 +168,9 @@ class RingCorrelation:
             return np.asarray(np.where(signal < 1, 2 * signal / (1 - signal), np.where(signal >= 1, np.inf, np.nan)))
 
     def resolution(self, *, bits: float | None = None, snr: float | None = None) -> float | None:
-        """Return the period in pixels at which the correlation falls below a threshold; None if it never does.
+        """Return the period in pixels at which the correlation first falls below a threshold; None if it never does.
+
+        Rings below it before any is above do not count: the lowest hold a few pixels and what is left of a ramp.
 
         Parameters
         ----------
@@ -178,19 +188,16 @@ class RingCorrelation:
             raise ConfigError(f"expected a threshold by bits or by snr; found bits={bits} and snr={snr}. Give one.")
         threshold = np.full(len(self.frequency), 0.0 if snr is None else snr / (snr + 2))
         above = self.correlation - (threshold if bits is None else self.bit_threshold(bits))
-        below = np.flatnonzero(np.isfinite(above) & (above < 0))
-        if not len(below):
+        falls = np.flatnonzero((above[:-1] >= 0) & (above[1:] < 0))
+        if not len(falls):
             return None
-        ring = int(below[0])
-        at = self.frequency[ring]
-        if ring > 0 and above[ring - 1] > 0:
-            share = above[ring - 1] / (above[ring - 1] - above[ring])
-            at = self.frequency[ring - 1] + share * (self.frequency[ring] - self.frequency[ring - 1])
-        return None if at <= 0 else float(1 / at)
+        last, ring = int(falls[0]), int(falls[0]) + 1
+        share = above[last] / (above[last] - above[ring])
+        return float(1 / (self.frequency[last] + share * (self.frequency[ring] - self.frequency[last])))
 
 
 def fourier_ring_correlation(
-    first: Inexact[np.ndarray, "H W"], second: Inexact[np.ndarray, "H W"], *, taper: float = 0.2
+    first: Inexact[np.ndarray, "H W"], second: Inexact[np.ndarray, "h w"], *, taper: float = 0.2
 ) -> RingCorrelation:
     """Correlate two aligned images ring by ring, ``Σ Re F₁ conj(F₂) / √(Σ |F₁|² Σ |F₂|²)``.
 

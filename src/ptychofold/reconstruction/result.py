@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
+from pydantic import Field
 
-from ptychofold.coverage import scan_field
+from ptychofold.config import Config
+from ptychofold.coverage import coverage_map, scan_field
+from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import DivergenceError, MissingFieldError, ShapeError, UnsupportedFormatError
 from ptychofold.formats import FORMATS
-from ptychofold.physics import Geometry, mode_shares, orthogonal_modes
+from ptychofold.physics import Geometry, illumination, mode_shares, orthogonal_modes
 from ptychofold.raw_data import RawData
+from ptychofold.reconstruction.metrics import scan_r_factor
 
 __all__ = ["Reconstruction", "check_output", "object_frame"]
 
@@ -20,6 +25,37 @@ Facts = Mapping[str, object]
 """Names and JSON-like values."""
 PROVENANCE_KEY = "reconstruction"
 """Where a saved scan's ``metadata.extra`` says how its object came about."""
+
+
+class Summary(Config):
+    """What a saved scan says of the reconstruction that its object came from; unknown where another program saved it.
+
+    Examples
+    --------
+    >>> Summary(losses=(0.3, 0.2)).r_factor is None
+    True
+    """
+
+    r_factor: float | None = None
+    """See `Reconstruction`, as for the names below."""
+    r_factor_held_out: float | None = None
+    """R over the patterns that the fit never saw."""
+    held_out: tuple[int, ...] = ()
+    """Scan points that the fit never saw."""
+    losses: tuple[float, ...] = ()
+    """Loss of each epoch."""
+    mode_shares: tuple[float, ...] = ()
+    """Share of the power in each probe mode, for people who read the file."""
+    shift: tuple[float, float] = (0.0, 0.0)
+    """Whole pixels that were added to the positions of the scan as it was given, those of the file included."""
+    geometry: Geometry = Geometry()
+    """Propagation."""
+    seconds: float = 0.0
+    """Time that the reconstruction took."""
+    cpu_seconds: float = 0.0
+    """Processor time that it took, over all cores."""
+    provenance: dict[str, object] = Field(default_factory=dict)
+    """How it came about."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,16 +122,19 @@ class Reconstruction:
     def as_scan(self) -> RawData:
         """Return the scan with this object, probe and positions: ground truth for supervised training."""
         found = self.scan
-        summary: Facts = {
-            **self.provenance,
-            "r_factor": self.r_factor,
-            "r_factor_held_out": self.r_factor_held_out,
-            "mode_shares": list(self.mode_shares),
-            "losses": list(self.losses),
-            "seconds": self.seconds,
-            "cpu_seconds": self.cpu_seconds,
-            "geometry": self.geometry.model_dump(mode="json"),
-        }
+        summary = Summary(
+            r_factor=self.r_factor,
+            r_factor_held_out=self.r_factor_held_out,
+            held_out=tuple(self.held_out.tolist()),
+            losses=self.losses,
+            mode_shares=self.mode_shares,
+            shift=(float(self.shift[0]), float(self.shift[1])),
+            geometry=self.geometry,
+            seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds,
+            provenance=dict(self.provenance),
+        )
+        near: Facts = {"far_field": False} if self.geometry.propagation == "near_field" else {}
         return replace(
             found,
             object=self.object,
@@ -103,14 +142,83 @@ class Reconstruction:
             patches=None,
             positions=self.positions,
             positions_nominal=found.positions_nominal + self.shift,
-            metadata=replace(found.metadata, extra={**found.metadata.extra, PROVENANCE_KEY: summary}),
+            metadata=replace(
+                found.metadata,
+                extra={**found.metadata.extra, **near, PROVENANCE_KEY: summary.model_dump(mode="json")},
+            ),
         )
+
+    @classmethod
+    def from_scan(cls, scan: RawData) -> Self:
+        """Return the reconstruction whose object a scan carries; the inverse of `as_scan`.
+
+        What the scan does not say of it is measured (R) or left at its default. The scan's positions are those of the
+        object, so there is no shift.
+
+        Raises
+        ------
+        MissingFieldError
+            If the scan has no object.
+        """
+        if scan.object is None:
+            raise MissingFieldError(
+                "expected a scan with an object; found none. Reconstruct it first.",
+                path=scan.metadata.source,
+                field="object",
+            )
+        extra = dict(scan.metadata.extra)
+        said = extra.pop(PROVENANCE_KEY, None)
+        known = Summary.from_mapping(said) if isinstance(said, Mapping) else Summary()
+        plain = replace(scan, metadata=replace(scan.metadata, extra=extra))
+        canvas, probe, positions = scan.object, scan.probe, scan.positions
+        r_factor = known.r_factor
+        if r_factor is None:
+            r_factor = scan_r_factor(plain, canvas, probe, positions, geometry=known.geometry)
+        return cls(
+            scan=plain,
+            object=canvas,
+            coverage=coverage_map(
+                positions, illumination(torch.tensor(probe)).numpy(), (canvas.shape[0], canvas.shape[1])
+            ),
+            probe=probe,
+            positions=positions,
+            r_factor=r_factor,
+            r_factor_held_out=known.r_factor_held_out,
+            held_out=np.array(known.held_out, np.int64),
+            losses=known.losses,
+            geometry=known.geometry,
+            provenance=known.provenance,
+            seconds=known.seconds,
+            cpu_seconds=known.cpu_seconds,
+        )
+
+    @classmethod
+    def from_file(
+        cls, path: str | Path, *, patterns: str | Path | None = None, measurement: RequestedMeasurement = "auto"
+    ) -> Self:
+        """Read what `save` wrote, or another program's product.
+
+        Parameters
+        ----------
+        path
+            Any file with an object.
+        patterns
+            File that holds the patterns, where ``path`` (a product) has none.
+        measurement
+            As in `RawData.from_file`.
+
+        Raises
+        ------
+        MissingFieldError
+            If there is no object, or there are no patterns.
+        """
+        return cls.from_scan(RawData.from_file(path, patterns=patterns, measurement=measurement))
 
     def save(self, path: str | Path) -> tuple[str, ...]:
         """Write the result in the format that the suffix names, whole or not at all.
 
         A contract NPZ is a scan with an object, ready for supervised training; a Ptychodus product (``.h5``) has
-        object, probe, positions and losses.
+        object, probe, positions and losses, and leaves the patterns in their own file.
 
         Returns
         -------

@@ -13,7 +13,7 @@ from jaxtyping import Complex64, Float, Float32, Float64
 from torch import Tensor
 
 from ptychofold.coverage import coverage_map
-from ptychofold.errors import ConfigError, ShapeError
+from ptychofold.errors import ConfigError, DivergenceError, DomainError, ShapeError
 from ptychofold.patches import place_patches
 from ptychofold.physics import ForwardModel, Geometry, illumination
 from ptychofold.raw_data import RawData
@@ -51,7 +51,9 @@ class Stitcher:
     Raises
     ------
     ShapeError
-        If the weight is not (N, N), or is zero everywhere.
+        If the weight is not (N, N).
+    DomainError
+        If it is negative or not finite somewhere, or zero everywhere.
 
     Examples
     --------
@@ -62,8 +64,14 @@ class Stitcher:
     """
 
     def __init__(self, shape: tuple[int, int], *, weight: Float32[Tensor, "N M"]) -> None:
-        if weight.shape[0] != weight.shape[1] or not bool(weight.any()):
-            raise ShapeError(f"expected a weight of shape (N, N) that is not zero; found {tuple(weight.shape)}.")
+        if weight.shape[0] != weight.shape[1]:
+            raise ShapeError(f"expected a weight of shape (N, N); found {tuple(weight.shape)}.", field="weight")
+        if not (bool(torch.isfinite(weight).all()) and bool((weight >= 0).all()) and bool(weight.any())):
+            raise DomainError(
+                "expected a weight that is finite, nowhere negative and not zero everywhere; found values from "
+                f"{float(weight.min()):.3g} to {float(weight.max()):.3g}. Use the probe's intensity.",
+                field="weight",
+            )
         self.weight = weight.detach().cpu()
         self._sum = np.zeros(shape, np.complex128)
         self._positions: list[Float64[np.ndarray, "n 2"]] = []
@@ -94,9 +102,16 @@ class Stitcher:
         ------
         ShapeError
             If there are none.
+        DivergenceError
+            If one was not finite.
         """
         if not self._positions:
             raise ShapeError("expected patches to stitch; found none.", field="patches")
+        if not np.isfinite(self._sum).all():
+            raise DivergenceError(
+                "expected finite patches; found NaN or infinity in the sum of "
+                f"{sum(map(len, self._positions))}. Check the patterns, or train the model again."
+            )
         # laid in the order of their positions, so that the sum is the same whatever the order of the patches
         at = np.concatenate(self._positions)
         at = at[np.lexsort(at.T)]
@@ -111,9 +126,12 @@ def stitch(
     scan: RawData,
     *,
     probe: Complex64[np.ndarray, "mode N N"] | None = None,
+    weight: Float32[np.ndarray, "N N"] | None = None,
     geometry: Geometry | None = None,
 ) -> Reconstruction:
     """Stitch predicted patches of a scan; scale and global phase are set in the end.
+
+    Batches are taken one at a time and not kept: memory is that of one batch and of the object.
 
     The scale is the one that makes R least on some patterns. No pattern tells the global phase; the mean of the object
     over its coverage is made real and positive.
@@ -127,6 +145,8 @@ def stitch(
         The scan that was predicted.
     probe
         Illumination, such as a model's refined one; the scan's if None.
+    weight
+        (N, N), trust in each pixel of a patch; the probe's intensity if None.
     geometry
         Propagation; far field if None.
 
@@ -138,7 +158,7 @@ def stitch(
     Raises
     ------
     ShapeError
-        If there are no patches.
+        If there are no patches, or a scan point has none.
     ConfigError
         If the batches are of several scans.
     DivergenceError
@@ -147,14 +167,22 @@ def stitch(
     geometry = Geometry() if geometry is None else geometry
     probe = scan.probe if probe is None else probe
     shape, shift = object_frame(scan.positions, scan.N, None if scan.object is None else _shape(scan.object))
-    stitcher = Stitcher(shape, weight=illumination(torch.tensor(probe)))
+    stitcher = Stitcher(shape, weight=illumination(torch.tensor(probe)) if weight is None else torch.tensor(weight))
     experiments: set[int] = set()
+    seen = np.zeros(len(scan), bool)
     for batch in batches:
         experiments.update(batch.experiment.tolist())
         if len(experiments) > 1:
             raise ConfigError("expected patches of one scan; found several. Predict and stitch the scans one by one.")
         stitcher.add(batch.patches, batch.positions + torch.from_numpy(shift))
+        seen[batch.members.numpy()] = True
     found = stitcher.result()
+    if not seen.all():
+        raise ShapeError(
+            f"expected a patch of each of {len(scan)} scan points; found none of {int((~seen).sum())}, such as "
+            f"{int(np.argmin(seen))}. Predict with covering_groups, or stitch the subset of the scan.",
+            field="patches",
+        )
     positions = scan.positions + shift
     scale = fit_scale(scan, found.object, probe, positions, geometry=geometry)
     phase = np.exp(-1j * np.angle((found.object * found.coverage).sum()))
