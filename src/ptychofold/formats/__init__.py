@@ -12,7 +12,18 @@ from jaxtyping import Shaped
 
 from ptychofold.config import ReadingConfig
 from ptychofold.errors import MissingFieldError, UnsupportedFormatError
-from ptychofold.formats import cxi, nexus, npz, ptychodus_diffraction, ptychodus_product, ptychodus_training, tike
+from ptychofold.formats import (
+    cxi,
+    nexus,
+    npz,
+    pairs,
+    ptychodus_diffraction,
+    ptychodus_product,
+    ptychodus_training,
+    ptyd,
+    ptylab,
+    tike,
+)
 from ptychofold.formats.base import Format, check_file
 from ptychofold.formats.complete import completed, read_array_file, read_table
 from ptychofold.formats.describe import describe_content
@@ -30,6 +41,10 @@ FORMATS: tuple[Format, ...] = (
     nexus.FORMAT,
     cxi.FORMAT,
     tike.FORMAT,
+    pairs.PTYCHOVIT,
+    pairs.FOLD_SLICE,
+    ptyd.FORMAT,
+    ptylab.FORMAT,
 )
 """Every known format; where a file fits several, the first one reads it."""
 
@@ -173,11 +188,13 @@ def write_fields(fields: ScanFields, path: str | Path, *, format: str | None = N
     """
     path = Path(path)
     writable = [known for known in FORMATS if known.write is not None]
-    for known in writable:
-        if known.write is None:
-            continue
-        if known.name == format or (format is None and path.suffix.lower() in known.suffixes):
-            return known.write(fields, path)
+    name = path.name.lower()
+    fitting = [(len(ending), known) for known in writable for ending in known.suffixes if name.endswith(ending)]
+    chosen = [known for known in writable if format is not None and known.name.casefold() == format.casefold()]
+    if format is None:
+        chosen = [known for length, known in fitting if length == max(length for length, _ in fitting)]
+    if chosen and chosen[0].write is not None:
+        return chosen[0].write(fields, path)
     wanted = f"format {format!r}" if format is not None else f"suffix {path.suffix!r}"
     choices = "; ".join(f"{known.name!r} ({' '.join(known.suffixes)})" for known in writable)
     raise UnsupportedFormatError(f"no writer for {wanted}. Writable: {choices}.", path=path)

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Int64, Shaped
 
 from ptychofold.atomic import replacing
 from ptychofold.errors import MissingFieldError
 from ptychofold.formats.base import foreign_errors_refused
 from ptychofold.formats.fields import ScanFields
+from ptychofold.formats.frame_changes import Squared
+from ptychofold.formats.transformed import TransformedSource
 from ptychofold.typing import ArraySource
 
-__all__ = ["IntensityView", "as_intensity", "creating", "not_held", "require", "write_patterns"]
+__all__ = ["as_intensity", "creating", "not_held", "require", "write_patterns"]
 
 CHUNK_BYTES = 1 << 25
 HOLDABLE = (
@@ -54,45 +54,10 @@ def require(fields: ScanFields, path: Path, *, name: str, needs: tuple[str, ...]
             )
 
 
-@dataclass(frozen=True, eq=False)
-class IntensityView:
-    """Amplitude patterns shown as their squares, float32."""
-
-    source: ArraySource
-    """Patterns as amplitude."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape, rows first."""
-        return self.source.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Always float32."""
-        return np.dtype(np.float32)
-
-    @property
-    def access(self) -> str:
-        """How rows are reached."""
-        return f"square of {self.source.access}"
-
-    @property
-    def random_access(self) -> bool:
-        """As the source."""
-        return self.source.random_access
-
-    def read(
-        self, rows: Int64[np.ndarray, " n"] | slice, out: Shaped[np.ndarray, "n ..."] | None = None
-    ) -> Shaped[np.ndarray, "n ..."]:
-        """Return rows, squared."""
-        squared: np.ndarray = np.square(self.source.read(rows), dtype=np.float32, casting="unsafe", out=out)
-        return squared
-
-
 def as_intensity(fields: ScanFields) -> ArraySource:
     """Return the patterns as intensity: as they are, or the square of amplitudes."""
     assert fields.patterns is not None
-    return IntensityView(fields.patterns) if fields.measurement == "amplitude" else fields.patterns
+    return TransformedSource(fields.patterns, Squared()) if fields.measurement == "amplitude" else fields.patterns
 
 
 def write_patterns(group: h5py.Group, name: str, patterns: ArraySource) -> h5py.Dataset:

@@ -6,64 +6,28 @@ column) of a patch's first pixel in object pixels, from any origin; ``probe`` (â
 
 import bz2
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Shaped
 
 from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.formats.archive import list_members, read_array, read_header
 from ptychofold.formats.base import ZIP_MAGICS, Format, foreign_errors_refused, read_start
 from ptychofold.formats.fields import ScanFields
+from ptychofold.formats.frame_changes import CornerToMiddle
 from ptychofold.formats.lazy import ArrayInMemory, mapped_member
+from ptychofold.formats.transformed import TransformedSource
 from ptychofold.metadata import Metadata
 from ptychofold.typing import ArraySource
 
-__all__ = ["FORMAT", "CornerView"]
+__all__ = ["FORMAT"]
 
 NAME = "tike NPZ"
 NAMES = {"data", "scan", "probe"}
 BZIP2_MAGIC = b"BZh"
 _LOCAL_HEADER_SIZE = 30
-
-
-@dataclass(frozen=True, eq=False)
-class CornerView:
-    """Patterns whose zero frequency lies in the corner, shown with it at ``[N//2, N//2]``."""
-
-    source: ArraySource
-    """(scan, N, N) as stored."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape, rows first."""
-        return self.source.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Data type as stored."""
-        return self.source.dtype
-
-    @property
-    def access(self) -> str:
-        """How rows are reached."""
-        return f"{self.source.access}, corners to the middle"
-
-    @property
-    def random_access(self) -> bool:
-        """As the source."""
-        return self.source.random_access
-
-    def read(
-        self, rows: Int64[np.ndarray, " n"] | slice, out: Shaped[np.ndarray, "n ..."] | None = None
-    ) -> Shaped[np.ndarray, "n ..."]:
-        """Return rows, shifted."""
-        shifted = np.fft.fftshift(self.source.read(rows), axes=(-2, -1))
-        if out is None:
-            return shifted
-        np.copyto(out, shifted)
-        return out
 
 
 def sniff(path: Path) -> str | None:
@@ -111,7 +75,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
     return ScanFields(
         path=path,
         format=NAME,
-        patterns=CornerView(patterns),
+        patterns=TransformedSource(patterns, CornerToMiddle()),
         positions=corners - corners.min(axis=0) + np.array(patterns.shape[1:]) // 2,
         probe=probe.reshape(probe.shape[-3:]) if probe.ndim > 2 else probe,
         measurement="intensity",
