@@ -24,7 +24,7 @@ from ptychofold.config.preprocess import (
     Step,
 )
 from ptychofold.config.reading import ReadingConfig
-from ptychofold.config.reconstruction import GradientConfig
+from ptychofold.config.reconstruction import GradientConfig, PtychiConfig, ReconstructionConfig
 from ptychofold.config.split import SplitConfig
 from ptychofold.config.training import TrainingConfig
 
@@ -49,7 +49,9 @@ __all__ = [
     "PositionFrame",
     "PositionStep",
     "PreprocessConfig",
+    "PtychiConfig",
     "ReadingConfig",
+    "ReconstructionConfig",
     "ScanGeometry",
     "SplitConfig",
     "Step",

@@ -6,10 +6,43 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from ptychofold.config.base import Config
 
-__all__ = ["GradientConfig"]
+__all__ = ["GradientConfig", "PtychiConfig", "ReconstructionConfig"]
 
 
-class GradientConfig(Config):
+class ReconstructionConfig(Config):
+    """What every engine is told: how long, with how many modes, from which start, on which patterns."""
+
+    epochs: PositiveInt
+    """Passes over the patterns."""
+
+    batch_size: PositiveInt | None
+    """Patterns of one step, drawn anew each epoch."""
+
+    n_modes: PositiveInt | None = None
+    """Incoherent probe modes, of which those beyond the scan's are added; None keeps the scan's."""
+
+    mode_share: float = Field(default=0.02, gt=0.0, lt=1.0)
+    """Power that each added mode starts with, as a share of all."""
+
+    start: Literal["flat", "scan"] = "flat"
+    """Begin with an object of ones, or with the object that the scan carries."""
+
+    held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the patterns that is left out of the fit and only compared with its result."""
+
+    seed: NonNegativeInt = 0
+    """Seed of the order of patterns and of those held out."""
+
+    @model_validator(mode="after")
+    def _leaves_power(self) -> Self:
+        if self.n_modes is not None and (self.n_modes - 1) * self.mode_share >= 1.0:
+            raise ValueError(
+                f"mode_share must leave power for the first mode; found {self.mode_share} for each of {self.n_modes}"
+            )
+        return self
+
+
+class GradientConfig(ReconstructionConfig):
     """How object, probe modes and positions are fitted to patterns by minibatch Adam.
 
     Examples
@@ -59,25 +92,39 @@ class GradientConfig(Config):
     memory: float = Field(default=0.999, gt=0.0, lt=1.0)
     """Adam's β₂: weight of the past in the mean squared gradient."""
 
-    n_modes: PositiveInt | None = None
-    """Incoherent probe modes, of which those beyond the scan's are added; None keeps the scan's."""
 
-    mode_share: float = Field(default=0.02, gt=0.0, lt=1.0)
-    """Power that each added mode starts with, as a share of all."""
+class PtychiConfig(ReconstructionConfig):
+    """An engine of pty-chi, and those of its settings that matter most; the others are pty-chi's defaults.
 
-    start: Literal["flat", "scan"] = "flat"
-    """Begin with an object of ones, or with the object that the scan carries."""
+    Examples
+    --------
+    >>> PtychiConfig(method="rpie", n_modes=5).epochs
+    100
+    """
 
-    held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Share of the patterns that is left out of the fit and only compared with its result."""
+    method: Literal["lsqml", "rpie", "epie", "pie", "raar", "dm"] = "lsqml"
+    """Least-squares maximum likelihood, the ptychographical iterative engines, RAAR or the difference map."""
 
-    seed: NonNegativeInt = 0
-    """Seed of the order of patterns and of those held out."""
+    epochs: PositiveInt = 100
+    """Passes over the patterns."""
 
-    @model_validator(mode="after")
-    def _leaves_power(self) -> Self:
-        if self.n_modes is not None and (self.n_modes - 1) * self.mode_share >= 1.0:
-            raise ValueError(
-                f"mode_share must leave power for the first mode; found {self.mode_share} for each of {self.n_modes}"
-            )
-        return self
+    batch_size: PositiveInt | None = None
+    """Patterns of one step; None is pty-chi's 100."""
+
+    batching: Literal["random", "uniform", "compact"] = "random"
+    """Patterns of a step: any, spread over the scan, or near to each other."""
+
+    object_step: PositiveFloat = 1.0
+    """Factor of the object's steps."""
+
+    probe_step: NonNegativeFloat = 1.0
+    """Factor of the probe's steps; 0 keeps the probe."""
+
+    alpha: PositiveFloat = 0.1
+    """Regularisation of the iterative engines' steps where there is little light."""
+
+    momentum: NonNegativeFloat = 0.0
+    """Gain of the momentum of ``lsqml``; pty-chi advises 0.5 with compact batches."""
+
+    position_step: NonNegativeFloat = 0.0
+    """Factor of the positions' steps; 0 keeps positions."""
