@@ -18,13 +18,13 @@ from ptychofold.cli.common import (
     quantity,
     show,
 )
-from ptychofold.errors import ConfigError
+from ptychofold.errors import ConfigError, MissingFieldError
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Complex64
 
-    from ptychofold.config import GradientConfig
+    from ptychofold.config import GradientConfig, PtychiConfig
     from ptychofold.physics import Geometry
     from ptychofold.reconstruction.result import Reconstruction
 
@@ -35,6 +35,12 @@ class Engine(StrEnum):
     """What does the work."""
 
     gradient = "gradient"
+    lsqml = "ptychi:lsqml"
+    rpie = "ptychi:rpie"
+    epie = "ptychi:epie"
+    pie = "ptychi:pie"
+    raar = "ptychi:raar"
+    dm = "ptychi:dm"
 
 
 def reconstruct(
@@ -44,7 +50,9 @@ def reconstruct(
         Path,
         typer.Option("--output", "-o", metavar="OUT", help="Result: .npz is a scan with an object, .h5 a product."),
     ],
-    engine: Annotated[Engine, typer.Option("--engine", help="What does the work.")] = Engine.gradient,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="What does the work; pty-chi's need it.")
+    ] = Engine.gradient,
     epochs: Annotated[int | None, typer.Option("--epochs", "-e", min=1, help="Passes over the patterns.")] = None,
     modes: Annotated[int | None, typer.Option("--modes", min=1, help="Incoherent probe modes.")] = None,
     positions: Annotated[bool, typer.Option("--positions", help="Refine positions too.")] = False,
@@ -53,6 +61,10 @@ def reconstruct(
         typer.Option("--held-out", min=0.0, max=0.5, help="Share of patterns kept from the fit as a test."),
     ] = None,
     from_object: Annotated[bool, typer.Option("--from-object", help="Begin with the scan's object.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="FILE[:NAME]", help="Begin with the object, probe and positions of a result."),
+    ] = None,
     probe_from: Annotated[
         str | None, typer.Option("--probe-from", metavar="FILE[:NAME]", help="Begin with the probe of another file.")
     ] = None,
@@ -63,7 +75,8 @@ def reconstruct(
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting, such as loss=poisson.")
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting of the engine, such as loss=poisson."),
     ] = None,
     measurement: MeasurementOption = MeasurementChoice.auto,
 ) -> None:
@@ -75,10 +88,11 @@ def reconstruct(
     overrides = [*(settings or ())]
     named = {"epochs": epochs, "n_modes": modes, "held_out": held_out}
     overrides += [f"{name}={value}" for name, value in named.items() if value is not None]
-    overrides += ["position_learning_rate=1"] * positions + ["start=scan"] * from_object
-    config = _config(overrides)
+    overrides += ["start=scan"] * from_object
+    config = _config(engine, overrides, positions=positions)
     scan = open_scan(file, measurement)
     check_output(output, scan)
+    first = None if start is None else read_start(start, patterns=file)
     with progress(f"{engine.value} engine", total=config.epochs) as advance:
 
         def on_epoch(_: EpochReport) -> None:
@@ -88,6 +102,7 @@ def reconstruct(
             scan,
             config,
             geometry=_geometry(near_field),
+            start=first,
             probe=None if probe_from is None else read_probe(probe_from),
             on_epoch=on_epoch,
         )
@@ -113,21 +128,48 @@ def read_probe(where: str) -> "Complex64[np.ndarray, 'mode N N']":
     path, colon, name = where.rpartition(":")
     if not colon or Path(where).exists():
         return open_scan(Path(where)).probe
-    from ptychofold.formats.archive import list_members, read_array, read_header
-
-    members = list_members(Path(path))
-    if name not in members:
-        raise ConfigError(f"expected an array {name!r} in {path}; found {', '.join(sorted(members))}.")
     from ptychofold.validation import check_probe
 
-    probe = read_array(members[name], read_header(members[name]))
+    probe = _named_array(Path(path), name)
     return check_probe(probe, N=probe.shape[-1], path=Path(path))
 
 
-def _config(overrides: list[str]) -> "GradientConfig":
-    from ptychofold.config import GradientConfig
+def read_start(where: str, *, patterns: Path) -> "Reconstruction | Complex64[np.ndarray, 'H W']":
+    """Read what a fit begins with: a result, a scan with an object, or the array NAME of an NPZ given as FILE:NAME.
 
-    return GradientConfig.from_toml(os.devnull, overrides=overrides)
+    A product has no patterns; those of the scan that is to be reconstructed are taken.
+    """
+    from ptychofold.reconstruction.result import Reconstruction
+
+    path, colon, name = where.rpartition(":")
+    if colon and not Path(where).exists():
+        from ptychofold.validation import check_object
+
+        return check_object(_named_array(Path(path), name), path=Path(path))
+    try:
+        return Reconstruction.from_file(where)
+    except MissingFieldError as error:
+        if error.field != "patterns":
+            raise
+        return Reconstruction.from_file(where, patterns=patterns)
+
+
+def _named_array(path: Path, name: str) -> "np.ndarray":
+    from ptychofold.formats.archive import list_members, read_array, read_header
+
+    members = list_members(path)
+    if name not in members:
+        raise ConfigError(f"expected an array {name!r} in {path}; found {', '.join(sorted(members))}.")
+    return read_array(members[name], read_header(members[name]))
+
+
+def _config(engine: Engine, overrides: list[str], *, positions: bool) -> "GradientConfig | PtychiConfig":
+    from ptychofold.config import GradientConfig, PtychiConfig
+
+    if engine is Engine.gradient:
+        return GradientConfig.from_toml(os.devnull, overrides=["position_learning_rate=1"] * positions + overrides)
+    method = f"method={engine.value.removeprefix('ptychi:')}"
+    return PtychiConfig.from_toml(os.devnull, overrides=["position_step=0.3"] * positions + [*overrides, method])
 
 
 def _geometry(near_field: tuple[float, float, float] | None) -> "Geometry | None":

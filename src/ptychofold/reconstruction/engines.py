@@ -64,7 +64,9 @@ class Beginning:
                     f"expected a reconstruction of {len(scan)} positions to begin with; found {len(start.positions)}.",
                     field="positions",
                 )
-            canvas, positions, shift = _filled(start.object), start.positions, start.shift
+            canvas, positions = _filled(start.object), start.positions
+            moved = start.scan.positions_nominal - scan.positions_nominal
+            shift = start.shift + np.rint(moved.mean(axis=0))
         else:
             known = start if start is not None else scan.object
             shape, shift = object_frame(scan.positions, scan.N, None if known is None else _shape(known))

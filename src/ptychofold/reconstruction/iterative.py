@@ -70,7 +70,7 @@ def reconstruct(
     config
         Settings of the gradient engine or of one of pty-chi; the gradient engine's defaults if None.
     geometry
-        Propagation; that of ``start`` if it is a reconstruction, else far field.
+        Propagation; that of ``start`` if it is a reconstruction, else what the scan states.
     start
         Object to begin with, in the scan's frame of positions, or a reconstruction (such as a network's, stitched)
         whose probe and positions are taken too. If None, what ``config.start`` says.
@@ -102,7 +102,7 @@ def reconstruct(
     config = config or GradientConfig()
     clock = _Clock()
     if geometry is None:
-        geometry = start.geometry if isinstance(start, Reconstruction) else Geometry()
+        geometry = start.geometry if isinstance(start, Reconstruction) else Geometry.of_scan(scan.metadata)
     held_out, fitted = _split(len(scan), config)
     scan = scan if scan.patterns.random_access else scan.with_patterns(in_memory(scan))
     beginning = Beginning.of(scan, config, fitted=fitted, geometry=geometry, start=start, probe=probe)
