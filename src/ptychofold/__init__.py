@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         MixtureConfig,
         PositionFrame,
         ReadingConfig,
+        RecipeConfig,
         ScanGeometry,
         SplitConfig,
     )
@@ -78,6 +79,7 @@ __all__ = [
     "PtychoError",
     "RawData",
     "ReadingConfig",
+    "RecipeConfig",
     "ScanGeometry",
     "ScanGroups",
     "ShapeError",

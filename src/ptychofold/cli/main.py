@@ -10,7 +10,20 @@ from typing import Annotated, Protocol
 import typer
 from typer.core import TyperGroup
 
-from ptychofold.cli import bench, demo, evaluate, group, ingest, inspect_, plot, preprocess, reconstruct, train, verify
+from ptychofold.cli import (
+    bench,
+    convert,
+    demo,
+    evaluate,
+    group,
+    ingest,
+    inspect_,
+    plot,
+    preprocess,
+    reconstruct,
+    train,
+    verify,
+)
 from ptychofold.errors import ConfigError, DependencyError, DivergenceError, PtychoError
 
 __all__ = ["app", "run"]
@@ -75,6 +88,7 @@ app.command("plot")(plot.plot)
 app.command("demo")(demo.demo)
 app.command("preprocess")(preprocess.preprocess)
 app.command("ingest")(ingest.ingest)
+app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 app.command("train")(train.train)

@@ -24,6 +24,7 @@ from ptychofold.config.preprocess import (
     Step,
 )
 from ptychofold.config.reading import ReadingConfig
+from ptychofold.config.recipe import RecipeConfig
 from ptychofold.config.reconstruction import GradientConfig, PtychiConfig, ReconstructionConfig
 from ptychofold.config.split import SplitConfig
 from ptychofold.config.training import TrainingConfig
@@ -51,6 +52,7 @@ __all__ = [
     "PreprocessConfig",
     "PtychiConfig",
     "ReadingConfig",
+    "RecipeConfig",
     "ReconstructionConfig",
     "ScanGeometry",
     "SplitConfig",

@@ -34,7 +34,7 @@ class ReadingConfig(ScanGeometry):
     """NPY file that is True, or not 0, where the detector is bad."""
 
     recipe: Path | None = None
-    """TOML file that says where an HDF5 file keeps what; see `Recipe`."""
+    """TOML file that says where an HDF5 file keeps what; see `RecipeConfig`."""
 
     format: str | None = None
     """Name of the format to read as, where the content fits several."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from ptychofold.config import ReadingConfig
+from ptychofold.config import ReadingConfig, RecipeConfig
 from ptychofold.errors import MissingFieldError, UnsupportedFormatError
 from ptychofold.formats import (
     cxi,
@@ -30,6 +30,7 @@ from ptychofold.formats.describe import describe_content
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.nexus_validate import validate_nexus
 from ptychofold.formats.pairing import with_patterns
+from ptychofold.formats.recipe import read_by_recipe, steps_of
 
 __all__ = ["FORMATS", "Format", "ScanFields", "identify", "read_fields", "validate_nexus", "write_fields"]
 
@@ -115,11 +116,27 @@ def read_fields(
         found = _with_positions(found, reading)
     if isinstance(reading.probe, Path):
         found = replace(found, probe=_probe_from(reading.probe))
-    return completed(found, reading)
+    return _prepared(completed(found, reading), path, reading)
+
+
+def _prepared(found: ScanFields, path: Path, reading: ReadingConfig) -> ScanFields:
+    """Do what a recipe says to the patterns, when they are read."""
+    if reading.recipe is None:
+        return found
+    steps = steps_of(path, RecipeConfig.from_toml(reading.recipe))
+    if not steps.steps:
+        return found
+    from ptychofold.preprocess import preprocess  # brings SciPy's image filters, which few scans need
+
+    return preprocess(found, steps)
 
 
 def _read_alone(path: Path, *, lazy: bool, reading: ReadingConfig) -> ScanFields:
     """Read one file as what it is, or as what the caller says it is."""
+    if reading.recipe is not None:
+        check_file(path)
+        found = read_by_recipe(path, RecipeConfig.from_toml(reading.recipe), lazy=lazy)
+        return replace(found, format_reason=f"by the recipe {reading.recipe}")
     if reading.format is None:
         known, reason = identify(path)
     else:

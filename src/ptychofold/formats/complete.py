@@ -1,6 +1,5 @@
 """Complete what a file said by what the caller adds: units, pixels, probe, positions, bad pixels."""
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +9,13 @@ from jaxtyping import Float64, Shaped
 from ptychofold.config import PositionFrame, ReadingConfig, ScanGeometry
 from ptychofold.conventions import pixels_from_metres
 from ptychofold.errors import ConfigError, FormatError, MissingFieldError, ShapeError
-from ptychofold.formats.base import foreign_errors_refused
+from ptychofold.formats.base import foreign_errors_refused, read_start
 from ptychofold.formats.estimate import estimated_probe
 from ptychofold.formats.fields import ScanFields
 
 __all__ = ["completed", "read_array_file", "read_table"]
 
-logger = logging.getLogger(__name__)
+NPY_MAGIC = b"\x93NUMPY"
 
 
 def completed(found: ScanFields, reading: ReadingConfig) -> ScanFields:
@@ -125,10 +124,10 @@ def read_array_file(path: Path) -> Shaped[np.ndarray, "..."]:
     FormatError
         If it is none.
     """
+    if not read_start(path).startswith(NPY_MAGIC):
+        raise FormatError("expected an NPY file; found something else. Save it with numpy.save.", path=path)
     with foreign_errors_refused(path, doing="reading the NPY file"):
         array: np.ndarray = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise FormatError("expected an NPY file with one array; found an archive of several.", path=path)
     return array
 
 

@@ -1,0 +1,200 @@
+"""HDF5 of any make, read by a recipe; PtyPy's ``Hdf5Loader`` was the model for what a recipe can say."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+from jaxtyping import Bool, Float64, Shaped
+
+from ptychofold.config import ScanGeometry
+from ptychofold.config.preprocess import BackgroundStep, FlatStep, FrameStep, MonitorStep, PreprocessConfig, Step
+from ptychofold.config.recipe import RecipeConfig, RecipePositions, RecordedNumber
+from ptychofold.errors import DomainError, MissingFieldError, ShapeError
+from ptychofold.formats.concatenated import concatenated
+from ptychofold.formats.fields import ScanFields
+from ptychofold.formats.frame_changes import CornerToMiddle, Transposed
+from ptychofold.formats.hdf5 import open_array, open_file, read_all
+from ptychofold.formats.hdf5_items import numbers, tree
+from ptychofold.formats.lazy import ArrayInMemory, MappedArray
+from ptychofold.formats.raster import RasterRows
+from ptychofold.formats.rows import Layout
+from ptychofold.formats.transformed import TransformedSource
+from ptychofold.metadata import Metadata
+from ptychofold.typing import ArraySource
+
+__all__ = ["NAME", "read_by_recipe", "steps_of"]
+
+NAME = "HDF5 by recipe"
+
+
+def read_by_recipe(path: Path, recipe: RecipeConfig, *, lazy: bool) -> ScanFields:
+    """Read what the recipe names; steps are not applied here, see `steps_of`.
+
+    Raises
+    ------
+    MissingFieldError
+        If a data set is missing; the message lists those that there are.
+    ShapeError
+        If patterns and positions do not fit together.
+    """
+    references = (recipe.patterns,) if isinstance(recipe.patterns, str) else recipe.patterns
+    patterns = concatenated([_patterns(path, reference, recipe) for reference in references])
+    if recipe.zero_frequency == "corner":
+        patterns = TransformedSource(patterns, CornerToMiddle())
+    probe_yx = recipe.positions.frame.probe_yx(_positions(path, recipe.positions, n_scan=patterns.shape[0]))
+    in_pixels = recipe.positions.frame.unit == "px"
+    geometry = recipe.geometry.updated(_recorded(path, recipe))
+    with open_file(path) as file:
+        names = tree(file)
+    return ScanFields(
+        path=path,
+        format=NAME,
+        patterns=patterns if lazy else ArrayInMemory(patterns.read(slice(None))),
+        positions=probe_yx + (recipe.origin or (0.0, 0.0)) if in_pixels else None,
+        positions_m=None if in_pixels else probe_yx,
+        origin=recipe.origin,
+        probe=_array(path, recipe.probe),
+        object=_array(path, recipe.object),
+        bad_pixels=_mask(path, recipe),
+        measurement=recipe.measurement,
+        measurement_reason="the recipe says so",
+        metadata=Metadata(wavelength_m=geometry.wavelength, pixel_size_m=geometry.pixel_size_m, geometry=geometry),
+        names=names,
+    )
+
+
+def steps_of(path: Path, recipe: RecipeConfig) -> PreprocessConfig:
+    """Return what the recipe does to the patterns: frame filter, dark, flat, monitor, then its own steps."""
+    steps: list[Step] = []
+    if recipe.dark is not None:
+        steps.append(BackgroundStep(file=_side_file(path, recipe.dark)))
+    if recipe.flat is not None:
+        steps.append(FlatStep(file=_side_file(path, recipe.flat)))
+    if recipe.monitor is not None:
+        steps.append(MonitorStep(file=_side_file(path, recipe.monitor)))
+    keep = _array(path, recipe.keep)
+    if keep is not None:
+        steps.append(FrameStep(drop=tuple(np.flatnonzero(keep.ravel() == 0).tolist())))
+    return PreprocessConfig(steps=(*steps, *recipe.steps))
+
+
+def _split(path: Path, reference: str) -> tuple[Path, str]:
+    """Return file and data set of a reference; a file is looked for beside the one that is opened."""
+    file, colon, key = reference.rpartition(":")
+    return (path.parent / file, key) if colon else (path, reference)
+
+
+def _side_file(path: Path, reference: str) -> str:
+    file, key = _split(path, reference)
+    return f"{file}:{key}"
+
+
+@contextmanager
+def _opened(path: Path, reference: str) -> Iterator[h5py.Dataset]:
+    file_path, key = _split(path, reference)
+    with open_file(file_path) as file:
+        item = file.get(key)
+        if not isinstance(item, h5py.Dataset):
+            raise MissingFieldError(
+                f"expected the data set {key} that the recipe names; the file holds {', '.join(tree(file))}.",
+                path=file_path,
+                field=key,
+            )
+        yield item
+
+
+def _array(path: Path, reference: str | None) -> Shaped[np.ndarray, "..."] | None:
+    if reference is None:
+        return None
+    with _opened(path, reference) as item:
+        return read_all(item)
+
+
+def _patterns(path: Path, reference: str, recipe: RecipeConfig) -> ArraySource:
+    with _opened(path, reference) as item:
+        if item.ndim not in (3, 4) or (recipe.frames_last and item.ndim == 4):
+            raise ShapeError(
+                f"expected {item.name} of 3 axes, or of 4 as a raster; found {item.shape}.", path=path, field="patterns"
+            )
+        source: ArraySource = open_array(item)
+        if recipe.frames_last:
+            source = _frames_first(source, item)
+    source = RasterRows(source) if len(source.shape) == 4 else source
+    return TransformedSource(source, Transposed()) if recipe.transposed else source
+
+
+def _frames_first(source: ArraySource, item: h5py.Dataset) -> ArraySource:
+    """Show (N, N, scan) as (scan, N, N): in place where the file is mapped, else in memory."""
+    if isinstance(source, MappedArray):
+        return MappedArray(source.path, source.offset, Layout(shape=item.shape, dtype=item.dtype, frames_last=True))
+    return ArrayInMemory(np.moveaxis(read_all(item), -1, 0))
+
+
+def _positions(path: Path, where: RecipePositions, *, n_scan: int) -> Float64[np.ndarray, "scan 2"]:
+    """Return the two numbers of each pattern, in the order of ``frame.axes``."""
+    if where.both is not None:
+        pair = _array(path, where.both)
+        assert pair is not None
+        found = pair.T if pair.ndim == 2 and pair.shape[0] == 2 != pair.shape[1] else pair
+        if found.shape != (n_scan, 2):
+            raise _unfit(path, n_scan, str(pair.shape))
+        factors = np.array([where.y_multiplier, where.x_multiplier])
+        scaled: np.ndarray = found * (factors if where.frame.axes == "yx" else factors[::-1])
+        return scaled.astype(np.float64)
+    y, x = (_array(path, name) for name in (where.y, where.x))
+    assert y is not None
+    assert x is not None
+    y, x = y.ravel() * where.y_multiplier, x.ravel() * where.x_multiplier
+    if where.raster is not None and (y.size, x.size) != (n_scan, n_scan):
+        slow, fast = (y, x) if where.raster == "y_slow" else (x, y)
+        lines, columns = np.repeat(slow, fast.size), np.tile(fast, slow.size)
+        y, x = (lines, columns) if where.raster == "y_slow" else (columns, lines)
+    if (y.size, x.size) != (n_scan, n_scan):
+        raise _unfit(path, n_scan, f"{y.size} y and {x.size} x")
+    pairs = np.stack([y, x] if where.frame.axes == "yx" else [x, y], axis=1)
+    return pairs.astype(np.float64)
+
+
+def _unfit(path: Path, n_scan: int, found: str) -> ShapeError:
+    return ShapeError(
+        f"expected positions for {n_scan} patterns; found {found}. For coordinates of lines and columns give "
+        "positions.raster.",
+        path=path,
+        field="positions",
+    )
+
+
+def _mask(path: Path, recipe: RecipeConfig) -> Bool[np.ndarray, "N N"] | None:
+    mask = _array(path, recipe.mask)
+    if mask is None:
+        return None
+    bad = np.asarray((mask != 0) != recipe.mask_good)
+    return bad.T if recipe.transposed else bad
+
+
+def _recorded(path: Path, recipe: RecipeConfig) -> ScanGeometry:
+    side = _number(path, recipe.detector_pixel)
+    facts = {
+        "energy_ev": _number(path, recipe.energy),
+        "distance_m": _number(path, recipe.distance),
+        "detector_pixel_m": None if side is None else (side, side),
+    }
+    return ScanGeometry.from_mapping({name: value for name, value in facts.items() if value is not None})
+
+
+def _number(path: Path, recorded: RecordedNumber | None) -> float | None:
+    if recorded is None:
+        return None
+    with _opened(path, recorded.key) as item:
+        values = numbers(item).astype(np.float64).ravel()
+    if not values.size or (recorded.reduce == "equal" and not np.allclose(values, values[0], rtol=1e-6, atol=0)):
+        raise DomainError(
+            f"expected one number as {recorded.key}; found {values.size} from {values.min(initial=np.inf):g} to "
+            f'{values.max(initial=-np.inf):g}. Say reduce = "mean" or "first" in the recipe.',
+            path=path,
+            field=recorded.key,
+        )
+    value = float(values.mean() if recorded.reduce == "mean" else values[0])
+    return value * recorded.multiplier + recorded.offset

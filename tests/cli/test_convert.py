@@ -1,0 +1,100 @@
+"""The command that writes a scan in another format."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import ptychofold as pf
+from ptychofold.cli.main import app
+from ptychofold.testing.scans import make_scan
+
+RUNNER = CliRunner()
+
+
+def _npz(folder: Path, **settings: object) -> Path:
+    path = folder / "scan.npz"
+    make_scan(n_scan=6, N=16, **settings).to_file(path)  # type: ignore[arg-type]
+    return path
+
+
+def _run(*arguments: object) -> str:
+    result = RUNNER.invoke(app, ["convert", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "format"), [("a.cxi", "CXI"), ("a.nxs", "NeXus NXcxi_ptycho"), ("a_dp.h5", "PtychoViT pair")]
+)
+def test_the_ending_chooses_the_format(tmp_path: Path, name: str, format: str) -> None:
+    said = _run(_npz(tmp_path), tmp_path / name)
+    assert "as PtychoPINN NPZ (a zip archive with diff3d, probeGuess, xcoords, ycoords)" in said
+    assert "6 patterns of 16 × 16, intensity" in said
+    assert pf.read(tmp_path / name).metadata.format == format
+
+
+def test_what_is_lost_is_counted_and_named(tmp_path: Path) -> None:
+    path = _npz(tmp_path, measurement="amplitude", patches=True)
+    assert "these 2 fields were not representable: patches, measurement" in _run(path, tmp_path / "a.cxi")
+    assert "this field was not representable: measurement" in _run(
+        _npz(tmp_path, measurement="amplitude"), tmp_path / "b.cxi"
+    )
+    assert "everything was representable" in _run(_npz(tmp_path), tmp_path / "c.npz", "--format", "ptychopinn npz")
+
+
+def test_what_the_file_lacks_is_taken_from_the_options(tmp_path: Path) -> None:
+    import h5py
+
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["dp"] = rng.poisson(9.0, (4, 16, 16)).astype(np.uint16)
+    np.save(tmp_path / "bad.npy", np.eye(16, dtype=bool))
+    (tmp_path / "p.csv").write_text("0,0\n1,2\n2,1\n3,3\n")
+    options = ["--positions", tmp_path / "p.csv", "--frame", "unit=um,axes=xy,y=up", "--probe", "estimate"]
+    options += [
+        "--energy-ev",
+        8000,
+        "--distance-m",
+        2,
+        "--detector-pixel-m",
+        75e-6,
+        "--bad-pixels",
+        tmp_path / "bad.npy",
+    ]
+    _run(tmp_path / "a.h5", tmp_path / "a.npz", *options)
+    scan = pf.read(tmp_path / "a.npz")
+    pixel = 1.549802e-10 * 2 / (16 * 75e-6)
+    np.testing.assert_allclose(np.diff(scan.positions, axis=0) * pixel * 1e6, [[-2, 1], [1, 1], [-2, 1]], rtol=1e-5)
+    assert scan.bad_pixels is not None
+    assert scan.bad_pixels.sum() == 16
+    electrons = pf.read(tmp_path / "a.npz", particle="electron", energy_ev=3e5).metadata.wavelength_m
+    _run(tmp_path / "a.npz", tmp_path / "b.npz", "--electrons", "--energy-ev", 3e5)
+    assert pf.read(tmp_path / "b.npz").metadata.wavelength_m == electrons
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (("scan.npz", "scan.npz"), 2, "expected another file to write than the one that is read"),
+        (("scan.npz", "a.xyz"), 3, "no writer for suffix '.xyz'. Writable: 'PtychoPINN NPZ'"),
+        (("scan.npz", "a.cxi", "--frame", "um"), 2, "expected --frame as unit=um,axes=xy"),
+        (("scan.npz", "a.cxi", "--positions", "p.csv"), 2, "a table of positions says nothing of its unit and axes"),
+        (("scan.npz", "a.cxi", "--positions", "q.csv", "--frame", "unit=m"), 3, "expected two numbers a line"),
+        (("scan.npz", "a.cxi", "--bad-pixels", "scan.npz"), 3, "expected an NPY file; found something else"),
+        (("scan.npz", "a.cxi", "--focus-m", "-1"), 2, "focus_m: Input should be greater than 0"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, why: str
+) -> None:
+    _npz(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("p.csv").write_text("1,2\n")
+    Path("q.csv").write_text("1,2,3\n")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    result = RUNNER.invoke(app, ["convert", *arguments])
+    assert result.exit_code == code, result.output
+    assert why in " ".join(result.output.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
