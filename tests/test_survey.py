@@ -67,6 +67,7 @@ def test_a_good_scan_has_no_warnings() -> None:
     found = survey(make_scan(n_scan=100, step=2.0))
     assert found.warnings == ()
     assert found.covered == 1.0
+    assert found.overlap is not None
     assert found.overlap > 0.8
 
 
@@ -143,3 +144,9 @@ def test_a_field_too_large_to_map_is_not_mapped() -> None:
     found = survey(replace(scan, positions=scan.positions * 1e4))
     assert found.covered is None
     assert found.probes_per_pixel is None
+
+
+def test_a_single_scan_point_has_no_step_and_no_overlap() -> None:
+    found = survey(make_scan(n_scan=1, N=16))
+    assert found.step is None
+    assert found.overlap is None

@@ -5,6 +5,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeGuard
+
+from ptychofold.errors import FormatError, PtychoError
 
 __all__ = ["replacing"]
 
@@ -21,6 +24,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path
         The final name; its directory is created if absent.
 
+    Raises
+    ------
+    FormatError
+        If a directory lies under the name of a file.
+    OSError
+        If writing fails, such as on a full disk; the message names ``path``, not the partial name.
+
     Examples
     --------
     >>> import tempfile
@@ -35,10 +45,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
     partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
     try:
         yield partial
-        partial.replace(final)
-    except BaseException:
+        _rename(partial, final)
+    except BaseException as error:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
             partial.unlink(missing_ok=True)
+        if _is_of(error, partial):
+            raise _renamed(error, partial=partial, final=final) from error
         raise
+
+
+def _rename(partial: Path, final: Path) -> None:
+    if final.is_dir() and not partial.is_dir():
+        raise FormatError("expected the name of a file to write; found a directory. Name a file in it.", path=final)
+    partial.replace(final)
+
+
+def _is_of(error: BaseException, partial: Path) -> TypeGuard[OSError]:
+    """Whether the system refused to write, rather than that something else failed."""
+    if not isinstance(error, OSError) or isinstance(error, PtychoError):
+        return False
+    return error.filename in (None, str(partial), partial)
+
+
+def _renamed(error: OSError, *, partial: Path, final: Path) -> OSError:
+    if error.errno is None:
+        return OSError(str(error).replace(partial.name, final.name))
+    return OSError(error.errno, str(error.strerror).replace(partial.name, final.name), str(final))

@@ -3,15 +3,29 @@
 This module and ``compat`` are the only homes of that form.
 """
 
-from typing import NotRequired, TypedDict, cast
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NotRequired, TypedDict, cast
 
 import numpy as np
 from jaxtyping import Complex64, Float32, Float64, Int32, Int64
 
 from ptychofold.conventions import channels_last, xy_from_yx
+from ptychofold.errors import ConfigError, DtypeError, MissingFieldError, ShapeError
 from ptychofold.scaling import rms_input_scale
 
-__all__ = ["GroupedData", "to_contract"]
+__all__ = ["GroupedData", "check_grouped", "one_side", "seed_of", "to_contract"]
+
+
+_DTYPES: Final[Mapping[str, type[np.generic]]] = MappingProxyType({"X_full": np.float32, "Y": np.complex64})
+_OF_THE_SCAN = ("objectGuess", "sample_indices")
+"""Keys that belong to the scan; all others belong to its groups."""
+
+
+class _Drawn(dict[str, object]):
+    """The dictionary, and beside its keys the seed that its groups were drawn from."""
+
+    seed: int | None = None
 
 
 class GroupedData(TypedDict):
@@ -55,6 +69,7 @@ def to_contract(
     positions_nominal: Float64[np.ndarray, "scan 2"],
     object_: Complex64[np.ndarray, "H W"] | None,
     file_rows: Int64[np.ndarray, " scan"] | None,
+    seed: int | None = None,
 ) -> GroupedData:
     """Turn native groups into the contract's dictionary.
 
@@ -72,6 +87,8 @@ def to_contract(
         The object, if known.
     file_rows
         Row in the file of every scan point, if the scan is a subset.
+    seed
+        Seed that drew the groups, kept for `seed_of`.
 
     Raises
     ------
@@ -81,7 +98,7 @@ def to_contract(
     offsets, relative, coords = _coordinates(positions, members)
     start_offsets, start_relative, start_coords = _coordinates(positions_nominal, members)
     subset = {} if file_rows is None else {"sample_indices": file_rows}
-    grouped = {
+    grouped = _Drawn({
         "diffraction": channels_last(amplitude),
         "Y": None if ground_truth is None else channels_last(ground_truth),
         "coords_offsets": offsets,
@@ -94,8 +111,89 @@ def to_contract(
         "objectGuess": object_,
         **subset,
         "X_full": channels_last(_scaled(amplitude)),
-    }
+    })  # fmt: skip
+    grouped.seed = seed
     return cast(GroupedData, grouped)
+
+
+def seed_of(grouped: GroupedData) -> int | None:
+    """Return the seed that the groups were drawn from, also where none was given; None for a dictionary of others.
+
+    Examples
+    --------
+    >>> from ptychofold.testing import make_scan
+    >>> scan = make_scan(n_scan=9, N=16)
+    >>> first = scan.generate_grouped_data(16, nsamples=5)
+    >>> again = scan.generate_grouped_data(16, nsamples=5, seed=seed_of(first))
+    >>> bool((first["nn_indices"] == again["nn_indices"]).all())
+    True
+    """
+    return grouped.seed if isinstance(grouped, _Drawn) else None
+
+
+def check_grouped(grouped: GroupedData) -> GroupedData:
+    """Return the dictionary if it is of the contract.
+
+    Raises
+    ------
+    MissingFieldError
+        If a key is missing; the message names all that are.
+    DtypeError
+        If a value is no NumPy array, X_full is not float32 or Y not complex64.
+    ShapeError
+        If arrays disagree on the number of groups, or Y and X_full on their shape.
+    """
+    missing = sorted(GroupedData.__required_keys__ - grouped.keys())
+    if missing:
+        raise MissingFieldError(
+            f"expected the keys of generate_grouped_data; {', '.join(missing)} missing, found {', '.join(grouped)}.",
+            field=missing[0],
+        )
+    arrays = {key: values for key, values in grouped.items() if values is not None}
+    for key, values in arrays.items():
+        if not isinstance(values, np.ndarray):
+            raise DtypeError(
+                f"expected {key} as a NumPy array; found {type(values).__module__}.{type(values).__name__}. "
+                "Give what generate_grouped_data returned, or convert it with numpy.asarray.",
+                field=key,
+            )
+    shape = grouped["X_full"].shape
+    for key, values in cast(Mapping[str, np.ndarray], arrays).items():
+        if key in _DTYPES and values.dtype != _DTYPES[key]:
+            raise DtypeError(
+                f"expected {key} of {np.dtype(_DTYPES[key])}; found {values.dtype}. Cast it before.", field=key
+            )
+        if key not in _OF_THE_SCAN and len(values) != shape[0]:
+            raise ShapeError(f"expected {key} for each of the {shape[0]} groups; found {len(values)}.", field=key)
+        if key in ("Y", "diffraction") and values.shape != shape:
+            raise ShapeError(
+                f"expected {key} of shape {shape}, (B, N, N, C) as X_full; found {values.shape}.", field=key
+            )
+    return grouped
+
+
+def one_side(grouped: GroupedData, fraction: float, *, which: str | None) -> GroupedData:
+    """Return the first ``fraction`` of the groups ("train") or the others ("test"); every array is split alike.
+
+    Raises
+    ------
+    ConfigError
+        If the side is unknown, or the fraction leaves one empty.
+    """
+    n_groups = len(grouped["X_full"])
+    n_train = int(n_groups * fraction)
+    sides = {"train": slice(n_train), "test": slice(n_train, None)}
+    if which not in sides:
+        raise ConfigError(f"expected which='train' or 'test' with create_split; found {which!r}.")
+    if not 0 < n_train < n_groups:
+        raise ConfigError(
+            f"expected a fraction that leaves groups on both sides; {fraction} of {n_groups} groups gives {n_train}."
+        )
+    part = {
+        key: value[sides[which]] if key not in _OF_THE_SCAN and isinstance(value, np.ndarray) else value
+        for key, value in grouped.items()
+    }
+    return cast(GroupedData, part)
 
 
 def _coordinates(

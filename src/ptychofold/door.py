@@ -1,14 +1,17 @@
 """The one door: every field of a scan is checked here, once, and trusted afterwards."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, TypedDict, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Complex64, Float64, Int64
+from numpy.typing import ArrayLike
 
 from ptychofold import validation as check
 from ptychofold.errors import MissingFieldError
 from ptychofold.formats import ScanFields
+from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.view import rows_in_file
 from ptychofold.measurement import decide_measurement
 from ptychofold.metadata import Metadata
@@ -16,8 +19,9 @@ from ptychofold.patches import extract_patches
 from ptychofold.reading import read_apart, spread_rows
 from ptychofold.scaling import energy_sums
 from ptychofold.typing import ArraySource, Measurement
+from ptychofold.validation import as_array
 
-__all__ = ["CheckedFields", "RequestedMeasurement", "checked"]
+__all__ = ["CheckedFields", "RequestedMeasurement", "checked", "fields_of_arrays"]
 
 Found = TypeVar("Found")
 RequestedMeasurement = Literal["auto", "amplitude", "intensity"]
@@ -29,6 +33,9 @@ LEAST_INSPECTED = 8
 """Fewest such patterns, however large they are."""
 INSPECTED_PIXELS = 1 << 22
 """Pixels that are read between the two, so that large frames cost little memory."""
+_CURES = {
+    "patterns": " Name the file that holds them: from_file(…, patterns=FILE), on the command line --patterns FILE.",
+}
 
 
 class CheckedFields(TypedDict):
@@ -44,6 +51,43 @@ class CheckedFields(TypedDict):
     scan_index: Int64[np.ndarray, " scan"]
     bad_pixels: Bool[np.ndarray, "N N"] | None
     metadata: Metadata
+
+
+def fields_of_arrays(
+    *,
+    patterns: ArrayLike | ArraySource,
+    metadata: Metadata | None = None,
+    measurement_expected: Literal["amplitude"] | None = None,
+    **arrays: ArrayLike | None,
+) -> ScanFields:
+    """Take arrays, or what NumPy makes arrays of, as a reader takes a file; nothing is copied that is an array.
+
+    Parameters
+    ----------
+    patterns
+        (scan, N, N), in memory or read on demand.
+    metadata
+        Its source and format are kept, so that messages name the file that the arrays came from.
+    measurement_expected
+        What the caller's convention says of patterns whose numbers do not tell.
+    **arrays
+        The other fields, by the names of `ScanFields`.
+
+    Raises
+    ------
+    DtypeError
+        If one of them is no array of numbers.
+    """
+    known = metadata or Metadata()
+    given = {name: None if value is None else as_array(value, field=name) for name, value in arrays.items()}
+    return ScanFields(
+        path=None if known.source is None else Path(known.source),
+        format=known.format or "arrays",
+        patterns=patterns if isinstance(patterns, ArraySource) else ArrayInMemory(as_array(patterns, field="patterns")),
+        measurement_expected=measurement_expected,
+        metadata=known,
+        **given,  # type: ignore[arg-type]  # the names above are those of the fields that are arrays
+    )
 
 
 def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedFields:
@@ -97,10 +141,12 @@ def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedF
 
 
 def _required(value: Found | None, name: str, found: ScanFields) -> Found:
+    if value is None and found.path is None:
+        raise MissingFieldError(f"expected {name} for the scan; found None.", field=name)
     if value is None:
         names = ", ".join(found.names) or "nothing else"
         raise MissingFieldError(
-            f"expected {name} in the scan; the {found.format} file has none. It holds: {names}.",
+            f"expected {name} in the scan; the {found.format} file has none. It holds: {names}.{_CURES.get(name, '')}",
             path=found.path,
             field=name,
         )

@@ -7,10 +7,11 @@ from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Complex64, Float32, Float64, Int64, Integer, Shaped
+from numpy.typing import ArrayLike
 
 from ptychofold.config import PreprocessConfig, ReadingConfig
 from ptychofold.contract import GroupedData, to_contract
-from ptychofold.door import RequestedMeasurement, checked
+from ptychofold.door import RequestedMeasurement, checked, fields_of_arrays
 from ptychofold.errors import FormatError, GroupingError, ShapeError
 from ptychofold.formats import ScanFields, read_fields, write_fields
 from ptychofold.formats.lazy import ArrayInMemory
@@ -156,38 +157,28 @@ class RawData:
     def from_arrays(
         cls,
         *,
-        patterns: Shaped[np.ndarray, "..."] | ArraySource,
-        positions: Shaped[np.ndarray, "..."],
-        probe: Shaped[np.ndarray, "..."],
+        patterns: ArrayLike | ArraySource,
+        positions: ArrayLike,
+        probe: ArrayLike,
         measurement: RequestedMeasurement = "auto",
-        positions_nominal: Shaped[np.ndarray, "..."] | None = None,
-        object: Shaped[np.ndarray, "..."] | None = None,
-        patches: Shaped[np.ndarray, "..."] | None = None,
-        scan_index: Shaped[np.ndarray, "..."] | None = None,
-        bad_pixels: Shaped[np.ndarray, "..."] | None = None,
+        positions_nominal: ArrayLike | None = None,
+        object: ArrayLike | None = None,
+        patches: ArrayLike | None = None,
+        scan_index: ArrayLike | None = None,
+        bad_pixels: ArrayLike | None = None,
         metadata: Metadata | None = None,
     ) -> Self:
-        """Check arrays and make a scan of them; see the attributes for shapes.
+        """Check arrays, or lists of numbers, and make a scan of them; see the attributes for shapes.
 
         Raises
         ------
         DataError
             If a field is wrong or fields disagree.
         """
-        known = metadata or Metadata()
-        found = ScanFields(
-            path=None if known.source is None else Path(known.source),
-            format=known.format or "arrays",
-            patterns=ArrayInMemory(patterns) if isinstance(patterns, np.ndarray) else patterns,
-            positions=positions,
-            positions_nominal=positions_nominal,
-            probe=probe,
-            object=object,
-            patches=patches,
-            scan_index=scan_index,
-            bad_pixels=bad_pixels,
-            metadata=known,
-        )
+        found = fields_of_arrays(
+            patterns=patterns, positions=positions, probe=probe, positions_nominal=positions_nominal, object=object,
+            patches=patches, scan_index=scan_index, bad_pixels=bad_pixels, metadata=metadata,
+        )  # fmt: skip
         return cls.from_fields(found, measurement=measurement)
 
     @classmethod
@@ -343,7 +334,7 @@ class RawData:
         dataset_path
             Accepted for the sake of the contract; nothing is cached.
         seed
-            Seed of the local MT19937 stream; None draws a fresh one, which is logged.
+            Seed of the local MT19937 stream; None draws a fresh one, which is logged and which `seed_of` returns.
         sequential_sampling
             Take the first scan points as seeds; ``seed`` is then ignored by the standard sampler.
         gridsize
@@ -389,6 +380,7 @@ class RawData:
             positions_nominal=self.positions_nominal,
             object_=self.object,
             file_rows=self.file_rows,
+            seed=groups.seed,
         )
 
 

@@ -52,10 +52,10 @@ class Survey:
     """d90: diameter of the disc as large as the pixels that hold 90 % of the probe's power."""
     mode_powers: tuple[float, ...]
     """Share of each probe mode in the power."""
-    step: float
-    """Median distance to the nearest neighbor."""
-    overlap: float
-    """1 − step / d90."""
+    step: float | None
+    """Median distance to the nearest neighbor; None for a single scan point."""
+    overlap: float | None
+    """1 − step / d90; None for a single scan point."""
     extent: tuple[float, float]
     """Height and width of the box around the positions."""
     covered: float | None
@@ -123,8 +123,8 @@ def survey(scan: RawData, summary: PatternSummary | None = None) -> Survey:
         largest=found.largest,
         probe_diameter=diameter,
         mode_powers=tuple((powers / powers.sum()).tolist()),
-        step=step,
-        overlap=linear_overlap(step, diameter),
+        step=step if len(scan) > 1 else None,
+        overlap=linear_overlap(step, diameter) if len(scan) > 1 else None,
         extent=(float(extent[0]), float(extent[1])),
         covered=None if counts is None else float((counts > 0.5).mean()),
         probes_per_pixel=None if counts is None else float(np.median(counts)),

@@ -8,11 +8,15 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ptychofold.conventions import yx_from_columns
 from ptychofold.errors import DomainError, DtypeError, ShapeError
 from ptychofold.metadata import Metadata
 
 __all__ = [
+    "as_array",
+    "check_columns",
     "check_complex",
     "check_finite",
     "check_integers",
@@ -29,6 +33,32 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+
+def as_array(values: ArrayLike, *, field: str, path: Path | None = None) -> np.ndarray:
+    """Return what was given as a NumPy array: an array as it is, lists of numbers and CPU tensors converted.
+
+    Examples
+    --------
+    >>> as_array([[1, 2], [3, 4]], field="positions").shape
+    (2, 2)
+    """
+    if isinstance(values, np.ndarray):
+        return values
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        array, why = np.empty(0, object), f": {' '.join(str(error).split())[:100]}"
+    else:
+        why = ""
+    if array.dtype.kind not in "buifc":
+        raise DtypeError(
+            f"expected {field} as an array of numbers; found {type(values).__name__}{why or f' of {array.dtype}'}. "
+            "Convert it with numpy.asarray first.",
+            path=path,
+            field=field,
+        )
+    return array
 
 
 def check_patterns_shape(shape: tuple[int, ...], dtype: np.dtype, *, path: Path | None = None) -> None:
@@ -81,6 +111,23 @@ def check_positions(
     check_rows(len(positions), n_scan=n_scan, field=field, path=path)
     check_finite(positions, field=field, path=path)
     return positions.astype(np.float64, copy=False)
+
+
+def check_columns(
+    x: np.ndarray, y: np.ndarray, *, names: tuple[str, str] = ("x positions", "y positions"), path: Path | None = None
+) -> np.ndarray:
+    """Return the two coordinate arrays of a file as (y, x), float64 (scan, 2)."""
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ShapeError(
+            f"expected {names[0]} and {names[1]} of shape (scan,); found {x.shape} and {y.shape}. "
+            "Store one x and one y a pattern.",
+            path=path,
+            field="positions",
+        )
+    for name, values in zip(names, (x, y), strict=True):
+        if values.dtype.kind not in "uif":
+            raise DtypeError(f"expected real numbers as {name}; found {values.dtype}.", path=path, field="positions")
+    return yx_from_columns(x=x, y=y)
 
 
 def check_rows(found: int, *, n_scan: int, field: str, path: Path | None = None) -> None:

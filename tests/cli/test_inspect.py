@@ -80,3 +80,36 @@ def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["inspect", str(tmp_path)])
     assert result.exit_code == 3
     assert "found none" in result.stderr
+
+
+def test_a_single_scan_point_overlaps_with_nothing(tmp_path: Path) -> None:
+    file = good_scan(tmp_path / "one.npz", n_scan=1)
+    assert _json(str(file))["overlap"] is None
+    result = CliRunner().invoke(app, ["inspect", str(file)])
+    assert "none: there is one scan point" in result.stdout
+    assert "100% of d90" not in result.stdout
+    good_scan(tmp_path / "two.npz")
+    listed = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert listed.exit_code == 0
+    assert "–" in listed.stdout
+
+
+@pytest.mark.parametrize("command", ["inspect", "group", "plot"])
+def test_a_product_takes_its_patterns_from_a_second_file(command: str, tmp_path: Path) -> None:
+    scan = make_scan(n_scan=25, N=16, step=2.0)
+    scan.to_file(tmp_path / "product.h5")
+    scan.to_file(tmp_path / "patterns.npz")
+    output = {"inspect": [], "group": ["-o", str(tmp_path / "out.npz")], "plot": ["-o", str(tmp_path / "out")]}[command]
+    arguments = [command, str(tmp_path / "product.h5"), *output]
+    alone = CliRunner().invoke(app, arguments)
+    assert alone.exit_code == 3
+    assert "Name the file that holds them: from_file(…, patterns=FILE), on the command line --patterns" in alone.stderr
+    joined = CliRunner().invoke(app, [*arguments, "--patterns", str(tmp_path / "patterns.npz")])
+    assert joined.exit_code == 0, joined.stderr
+
+
+def test_a_directory_takes_no_second_file(tmp_path: Path) -> None:
+    file = good_scan(tmp_path / "a.npz")
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path), "--patterns", str(file)])
+    assert result.exit_code == 2
+    assert "expected one scan file with --patterns" in result.stderr

@@ -12,7 +12,7 @@ from tests.golden_files import golden, golden_names
 from ptychofold.compat.container import PtychoDataContainer, load
 from ptychofold.compat.tensors import as_framework
 from ptychofold.contract import GroupedData
-from ptychofold.errors import ConfigError, DtypeError, MissingFieldError
+from ptychofold.errors import ConfigError, DataError, DtypeError, MissingFieldError, ShapeError
 from ptychofold.patches import extract_patches
 
 CASES = golden_names("container")
@@ -157,3 +157,24 @@ def test_load_refuses_a_callback_that_disagrees_with_create_split() -> None:
         load(lambda: (grouped, 0.5), inputs["probeGuess"], None, True)
     with pytest.raises(ConfigError, match="leaves groups on both sides"):
         load(lambda: (grouped, 1.0), inputs["probeGuess"], "test", True)
+
+
+def test_arrays_that_are_not_numpy_s_or_disagree_are_refused() -> None:
+    inputs, params, _ = golden("c03_gs2_object")
+    grouped = grouped_as_reference(inputs, params)
+    assert grouped["Y"] is not None
+    changes: list[tuple[str, object, type[DataError], str]] = [
+        (
+            "Y",
+            torch.from_numpy(grouped["Y"]).to(torch.complex128),
+            DtypeError,
+            "Y as a NumPy array; found torch.Tensor",
+        ),
+        ("X_full", grouped["X_full"].tolist(), DtypeError, "X_full as a NumPy array; found builtins.list"),
+        ("Y", grouped["Y"][:, :8], ShapeError, r"expected Y of shape .* as X_full; found \(\d+, 8, 16, 4\)"),
+        ("Y", grouped["Y"][:-1], ShapeError, "expected Y for each of the"),
+        ("nn_indices", grouped["nn_indices"][:-1], ShapeError, "expected nn_indices for each of the"),
+    ]
+    for key, wrong, error, message in changes:
+        with pytest.raises(error, match=message):
+            PtychoDataContainer(cast(GroupedData, {**grouped, key: wrong}), inputs["probeGuess"])

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.golden_files import golden
 
 from ptychofold.compat.container import load
 from ptychofold.config import GroupingConfig
+from ptychofold.contract import GroupedData, seed_of
 from ptychofold.errors import DataError, DomainError, ShapeError
 from ptychofold.grouping import group_scan
 from ptychofold.patches import extract_patches
@@ -93,11 +95,17 @@ def test_7_a_seed_of_none_is_drawn_afresh_logged_and_leaves_the_process_wide_str
     np.random.seed(123)  # noqa: NPY002 (what is tested is that nothing draws from it)
     before = str(np.random.get_state())  # noqa: NPY002
     with caplog.at_level(logging.INFO, logger="ptychofold"):
-        first = scan_of(inputs).generate_grouped_data(**params["call"])["nn_indices"]
+        first = scan_of(inputs).generate_grouped_data(**params["call"])
     second = scan_of(inputs).generate_grouped_data(**params["call"])["nn_indices"]
     assert str(np.random.get_state()) == before  # noqa: NPY002
-    assert not np.array_equal(first, second)
+    assert not np.array_equal(first["nn_indices"], second)
     assert "seed" in caplog.text
+    drawn = seed_of(first)
+    assert drawn is not None
+    assert f"drew the seed {drawn}" in caplog.text
+    again = scan_of(inputs).generate_grouped_data(**{**params["call"], "seed": drawn})
+    np.testing.assert_array_equal(again["nn_indices"], first["nn_indices"])
+    assert seed_of(cast(GroupedData, dict(first))) is None
 
 
 @pytest.mark.parametrize(

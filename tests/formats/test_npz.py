@@ -137,6 +137,14 @@ def test_any_other_pickle_is_refused_and_never_executed(
     assert not (tmp_path / "exploded").exists()
 
 
+def test_the_refusal_of_a_pickle_names_what_it_calls_in_words(tmp_path: Path) -> None:
+    content = np.empty(1, dtype=object)
+    content[:] = [_Bomb()]
+    with pytest.raises(FormatError, match=r"holds a pickle that calls pathlib[\w.]*\.PosixPath;") as caught:
+        read_fields(save(tmp_path / "scan.npz", arrays() | {"objectGuess": content}))
+    assert "_Name(" not in str(caught.value)
+
+
 def test_a_pickled_text_where_numbers_belong_is_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "scan.npz", arrays() | {"objectGuess": np.array("text", dtype=object)})
     with pytest.raises(DtypeError, match="expected numbers as objectGuess; found a pickled text"):

@@ -133,9 +133,9 @@ def test_missing_and_misshapen_fields_are_named(tmp_path: Path) -> None:
         read_fields(_without(save_product(tmp_path / "a.h5"), "object"))
     with pytest.raises(MissingFieldError, match="expected the attributes pixel_height_m and pixel_width_m"):
         read_fields(_without(save_product(tmp_path / "b.h5"), object=np.ones((1, 3, 3), complex)))
-    with pytest.raises(ShapeError, match=r"expected x and y positions of shape \(scan,\)"):
+    with pytest.raises(ShapeError, match=r"expected x positions and y positions of shape \(scan,\)"):
         read_fields(_without(save_product(tmp_path / "c.h5"), probe_position_x_m=np.zeros(3)))
-    with pytest.raises(DtypeError, match="expected real numbers as positions"):
+    with pytest.raises(DtypeError, match="expected real numbers as x positions"):
         read_fields(_without(save_product(tmp_path / "d.h5"), probe_position_x_m=np.zeros(N_SCAN, complex)))
     with pytest.raises(ShapeError, match="expected a probe of 2 to 4 axes"):
         read_fields(_without(save_product(tmp_path / "e.h5"), probe=np.zeros(3, complex)))

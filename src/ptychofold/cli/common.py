@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MeasurementChoice",
     "MeasurementOption",
+    "PatternsOption",
     "ScanArgument",
     "new_table",
     "open_any",
@@ -53,6 +54,10 @@ MeasurementOption = Annotated[
     MeasurementChoice,
     typer.Option("--measurement", "-m", help="What the patterns' numbers are; auto decides from the file."),
 ]
+PatternsOption = Annotated[
+    Path | None,
+    typer.Option("--patterns", metavar="FILE", help="Second file with the patterns, if FILE (a product) has none."),
+]
 
 
 def show(*renderables: object) -> None:
@@ -62,11 +67,17 @@ def show(*renderables: object) -> None:
         console.print(renderable, soft_wrap=isinstance(renderable, str))
 
 
-def open_scan(path: Path, measurement: MeasurementChoice = MeasurementChoice.auto, *, lazy: bool = True) -> "RawData":
-    """Read and check a scan file."""
+def open_scan(
+    path: Path,
+    measurement: MeasurementChoice = MeasurementChoice.auto,
+    *,
+    lazy: bool = True,
+    patterns: Path | None = None,
+) -> "RawData":
+    """Read and check a scan file, with the patterns of a second one if it has none."""
     from ptychofold.raw_data import RawData
 
-    return RawData.from_file(path, measurement=measurement.value, lazy=lazy)
+    return RawData.from_file(path, measurement=measurement.value, lazy=lazy, patterns=patterns)
 
 
 def open_any(path: Path, measurement: MeasurementChoice = MeasurementChoice.auto) -> "RawData":

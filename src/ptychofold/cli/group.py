@@ -9,6 +9,7 @@ import typer
 from ptychofold.cli.common import (
     MeasurementChoice,
     MeasurementOption,
+    PatternsOption,
     ScanArgument,
     new_table,
     open_scan,
@@ -48,6 +49,7 @@ def group(
         int | None, typer.Option("--pool-size", min=1, help="Neighbors that oversampling draws from; K if not given.")
     ] = None,
     measurement: MeasurementOption = MeasurementChoice.auto,
+    patterns: PatternsOption = None,
 ) -> None:
     """Group the scan points of FILE and write the grouped dictionary of the data contract as NPZ.
 
@@ -55,9 +57,11 @@ def group(
     """
     if output.suffix != ".npz":
         raise ConfigError(f"expected an output file that ends in .npz; found {output}.")
+    if output.is_dir():
+        raise ConfigError(f"expected an output file; {output} is a directory. Name a file in it.")
     if output.exists() and output.samefile(file):
         raise ConfigError(f"expected an output file other than the scan itself; found {output}.")
-    scan = open_scan(file, measurement)
+    scan = open_scan(file, measurement, patterns=patterns)
     wanted = len(scan) if n_groups is None else n_groups
     with progress("grouping", total=None), stopwatch() as seconds:
         grouped = scan.generate_grouped_data(

@@ -10,6 +10,7 @@ import typer
 from ptychofold.cli.common import (
     MeasurementChoice,
     MeasurementOption,
+    PatternsOption,
     ScanArgument,
     new_table,
     open_scan,
@@ -20,7 +21,7 @@ from ptychofold.cli.common import (
     show,
     summarise,
 )
-from ptychofold.errors import FormatError, PtychoError
+from ptychofold.errors import ConfigError, FormatError, PtychoError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,19 +33,26 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect", "show_scan"]
 
+NO_NEIGHBOR = "none: there is one scan point"
+
 
 def inspect(
     file: ScanArgument,
     measurement: MeasurementOption = MeasurementChoice.auto,
+    patterns: PatternsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Show what a scan FILE holds, its dose, overlap, coverage, and what looks wrong; of a directory, a line a scan."""
     if file.is_dir():
+        if patterns is not None:
+            raise ConfigError(
+                "expected one scan file with --patterns; found a directory. Inspect its files one by one."
+            )
         _inspect_directory(file, measurement, as_json=as_json)
         return
     from ptychofold.survey import survey
 
-    scan = open_scan(file, measurement)
+    scan = open_scan(file, measurement, patterns=patterns)
     found = survey(scan, summarise(scan))
     if as_json:
         typer.echo(json.dumps(_facts(scan, found), ensure_ascii=False))
@@ -110,8 +118,8 @@ def _fact_table(scan: "RawData", found: "Survey") -> "Table":
         "largest value": quantity(found.largest),
         "photons recorded": "none" if known.n_photons is None else f"{quantity(known.n_photons)} a pattern",
         "probe d90": pixels(found.probe_diameter, width),
-        "step": f"{pixels(found.step, width)} to the nearest neighbor (median)",
-        "overlap": f"{found.overlap:.0%} of d90",
+        "step": NO_NEIGHBOR if found.step is None else f"{pixels(found.step, width)} to the nearest neighbor (median)",
+        "overlap": NO_NEIGHBOR if found.overlap is None else f"{found.overlap:.0%} of d90",
         "field": f"{pixels(found.extent[0], width)} high, {pixels(found.extent[1], width)} wide",
         "coverage": "too large to map"
         if found.covered is None
@@ -178,15 +186,14 @@ def _show_directory(folder: Path, scans: list[dict[str, object]], failures: Mapp
     for facts in scans:
         values = [facts[key] for key in ("dose_median", "probe_diameter", "step")]
         overlap, warnings = facts["overlap"], facts["warnings"]
-        assert isinstance(overlap, float)
         assert isinstance(warnings, tuple)
         table.add_row(
             f"[bold]{plain(Path(str(facts['path'])).name)}[/]",
             str(facts["measurement"]),
             str(facts["n_scan"]),
             str(facts["N"]),
-            *(quantity(value) for value in values if isinstance(value, float)),
-            f"{overlap:.0%}",
+            *(quantity(value) if isinstance(value, float) else "–" for value in values),
+            f"{overlap:.0%}" if isinstance(overlap, float) else "–",
             str(len(warnings)),
         )
     show(table, *(f"[red bold]{plain(name)}[/]: {plain(why)}" for name, why in failures.items()))

@@ -8,6 +8,7 @@ import typer
 from ptychofold.cli.common import (
     MeasurementChoice,
     MeasurementOption,
+    PatternsOption,
     ScanArgument,
     open_scan,
     plain,
@@ -33,13 +34,14 @@ def plot(
     neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="K, nearest neighbors to draw from.")] = 7,
     seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Seed of the groups drawn.")] = 0,
     measurement: MeasurementOption = MeasurementChoice.auto,
+    patterns: PatternsOption = None,
 ) -> None:
     """Draw a scan FILE into DIR: overview, positions with groups, patterns, probe, coverage, object."""
     from ptychofold.config import GroupingConfig
     from ptychofold.grouping import group_scan
 
     check_folder(output)
-    scan = open_scan(file, measurement)
+    scan = open_scan(file, measurement, patterns=patterns)
     config = GroupingConfig(grid=(gridsize, gridsize), n_neighbors=neighbors, seed=seed)
     groups = group_scan(scan.positions, config) if len(scan) > config.C else None
     for path in draw(scan, summarise(scan), output, groups):

@@ -4,23 +4,23 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Real, Shaped
+from numpy.typing import ArrayLike
 
 from ptychofold.compat.patches import center_channels
 from ptychofold.compat.raw_data import RawData
 from ptychofold.compat.tensors import Framework, FrameworkArray, as_framework
-from ptychofold.contract import GroupedData
+from ptychofold.contract import GroupedData, check_grouped, one_side
 from ptychofold.conventions import channels_first
 from ptychofold.door import RequestedMeasurement
-from ptychofold.errors import ConfigError, DtypeError, MissingFieldError
+from ptychofold.errors import ConfigError
 from ptychofold.grouping.reference_torch import random_stream
 from ptychofold.optional import require
 from ptychofold.scaling import photon_scale
-from ptychofold.validation import check_probe
+from ptychofold.validation import as_array, check_probe
 
 __all__ = ["PtychoDataContainer", "PtychoDataContainerTorch", "load"]
 
@@ -48,26 +48,25 @@ class PtychoDataContainer:
     def __init__(
         self,
         grouped: GroupedData,
-        probe: Shaped[np.ndarray, "..."],
+        probe: ArrayLike,
         *,
         n_photons: float = DEFAULT_N_PHOTONS,
         framework: Framework = "torch",
         device: torch.device | str = "cpu",
     ) -> None:
-        _check_grouped(grouped)
-        self.grouped = grouped
-        self.first_mode = check_probe(np.asarray(probe), N=grouped["X_full"].shape[1])[0]
+        self.grouped = check_grouped(grouped)
+        self.first_mode = check_probe(as_array(probe, field="probe"), N=grouped["X_full"].shape[1])[0]
         self.n_photons, self.framework, self.device = n_photons, framework, device
 
     @classmethod
     def from_raw_data_without_pc(  # noqa: PLR0917 (the contract's signature)
         cls,
-        xcoords: Real[np.ndarray, " scan"],
-        ycoords: Real[np.ndarray, " scan"],
-        diff3d: Real[np.ndarray, "scan N N"],
-        probeGuess: Shaped[np.ndarray, "..."],
-        scan_index: Shaped[np.ndarray, " scan"],
-        objectGuess: Shaped[np.ndarray, "H W"] | None = None,
+        xcoords: ArrayLike,
+        ycoords: ArrayLike,
+        diff3d: ArrayLike,
+        probeGuess: ArrayLike,
+        scan_index: ArrayLike | None,
+        objectGuess: ArrayLike | None = None,
         N: int | None = None,
         K: int = 7,
         nsamples: int = 1,
@@ -173,7 +172,7 @@ ATTRIBUTES: Final[Mapping[str, Callable[[PtychoDataContainer], np.ndarray | None
 
 def load(
     cb: Callable[[], GroupedData | tuple[GroupedData, float]],
-    probeGuess: Shaped[np.ndarray, "..."],
+    probeGuess: ArrayLike,
     which: Literal["train", "test"] | None = None,
     create_split: bool = False,
     *,
@@ -197,39 +196,5 @@ def load(
             "expected cb() to return (grouped, fraction) with create_split=True and the dictionary alone without; "
             f"found create_split={create_split} and {type(given).__name__}."
         )
-    grouped = _side(*given, which=which) if isinstance(given, tuple) else given
+    grouped = one_side(*given, which=which) if isinstance(given, tuple) else given
     return PtychoDataContainer(grouped, probeGuess, n_photons=n_photons, framework=framework, device=device)
-
-
-def _side(grouped: GroupedData, fraction: float, *, which: str | None) -> GroupedData:
-    n_groups = len(grouped["X_full"])
-    n_train = int(n_groups * fraction)
-    sides = {"train": slice(n_train), "test": slice(n_train, None)}
-    if which not in sides:
-        raise ConfigError(f"expected which='train' or 'test' with create_split; found {which!r}.")
-    if not 0 < n_train < n_groups:
-        raise ConfigError(
-            f"expected a fraction that leaves groups on both sides; {fraction} of {n_groups} groups gives {n_train}."
-        )
-    whole = ("objectGuess", "sample_indices")  # these belong to the scan, all others to its groups
-    part = {
-        key: value[sides[which]] if key not in whole and isinstance(value, np.ndarray) else value
-        for key, value in grouped.items()
-    }
-    return cast(GroupedData, part)
-
-
-def _check_grouped(grouped: GroupedData) -> None:
-    missing = sorted(GroupedData.__required_keys__ - grouped.keys())
-    if missing:
-        raise MissingFieldError(
-            f"expected the keys of generate_grouped_data; {', '.join(missing)} missing, found {', '.join(grouped)}.",
-            field=missing[0],
-        )
-    for key, dtype in (("X_full", np.float32), ("Y", np.complex64)):
-        values = grouped.get(key)
-        if isinstance(values, np.ndarray) and values.dtype != dtype:
-            raise DtypeError(
-                f"expected {key} of {np.dtype(dtype)}; found {values.dtype}. Cast it before making the container.",
-                field=key,
-            )

@@ -9,27 +9,24 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 
 import numpy as np
-from jaxtyping import Complex64, Int, Real, Shaped
+from jaxtyping import Complex64, Float64, Int, Real
+from numpy.typing import ArrayLike
 
 from ptychofold import raw_data as native
 from ptychofold.compat.config_tf import InferenceConfig, TrainingConfig, flatten
 from ptychofold.contract import GroupedData
-from ptychofold.conventions import yx_from_columns
-from ptychofold.door import RequestedMeasurement
-from ptychofold.formats import ScanFields
-from ptychofold.formats.lazy import ArrayInMemory
+from ptychofold.door import RequestedMeasurement, fields_of_arrays
 from ptychofold.grouping.groups import fresh_seed
 from ptychofold.grouping.reference_torch import random_stream
 from ptychofold.metadata import Metadata
 from ptychofold.physics import simulate
 from ptychofold.scaling import photon_scale
+from ptychofold.validation import as_array, check_columns
 
 __all__ = ["MemmapDatasetBridge", "RawData", "RawDataTorch", "load_data"]
 
 logger = logging.getLogger(__name__)
 
-Array = Shaped[np.ndarray, "..."]
-Coordinates = Real[np.ndarray, " scan"]
 
 VIEWS: Final[Mapping[str, Callable[[native.RawData], object]]] = MappingProxyType({
     "xcoords": lambda scan: scan.positions[:, 1],
@@ -46,6 +43,11 @@ VIEWS: Final[Mapping[str, Callable[[native.RawData], object]]] = MappingProxyTyp
 """The NPZ names and what they show of a scan."""
 
 
+def _positions(x: ArrayLike, y: ArrayLike) -> Float64[np.ndarray, "scan 2"]:
+    columns = (as_array(values, field="positions") for values in (x, y))
+    return check_columns(*columns, names=("xcoords", "ycoords"))
+
+
 class RawData:
     """A scan under the NPZ names; each attribute of `VIEWS` shows `scan`, the checked native scan.
 
@@ -60,15 +62,15 @@ class RawData:
 
     def __init__(  # noqa: PLR0917 (the reference's signature)
         self,
-        xcoords: Coordinates,
-        ycoords: Coordinates,
-        xcoords_start: Coordinates | None,
-        ycoords_start: Coordinates | None,
-        diff3d: Real[np.ndarray, "scan N N"],
-        probeGuess: Array,
-        scan_index: Array | None,
-        objectGuess: Array | None = None,
-        Y: Array | None = None,
+        xcoords: ArrayLike,
+        ycoords: ArrayLike,
+        xcoords_start: ArrayLike | None,
+        ycoords_start: ArrayLike | None,
+        diff3d: ArrayLike,
+        probeGuess: ArrayLike,
+        scan_index: ArrayLike | None,
+        objectGuess: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
         norm_Y_I: float | None = None,
         metadata: Mapping[str, object] | None = None,
         *,
@@ -76,18 +78,17 @@ class RawData:
     ) -> None:
         nominal = None
         if xcoords_start is not None and ycoords_start is not None:
-            nominal = yx_from_columns(x=xcoords_start, y=ycoords_start)
-        found = ScanFields(
-            path=None,
-            format="arrays",
-            patterns=ArrayInMemory(diff3d),
-            positions=yx_from_columns(x=xcoords, y=ycoords),
+            nominal = _positions(xcoords_start, ycoords_start)
+        patterns, truth = as_array(diff3d, field="patterns"), None if Y is None else as_array(Y, field="patches")
+        found = fields_of_arrays(
+            patterns=patterns,
+            positions=_positions(xcoords, ycoords),
             positions_nominal=nominal,
             probe=probeGuess,
             object=objectGuess,
-            patches=Y[..., 0] if Y is not None and Y.ndim == 4 else Y,
+            patches=truth[..., 0] if truth is not None and truth.ndim == 4 else truth,
             scan_index=scan_index,
-            measurement_expected="amplitude" if diff3d.dtype.kind == "f" else None,
+            measurement_expected="amplitude" if patterns.dtype.kind == "f" else None,
             metadata=Metadata(extra=metadata or {}),
         )
         self.scan = native.RawData.from_fields(found, measurement=measurement)
@@ -113,12 +114,12 @@ class RawData:
     @classmethod
     def from_coords_without_pc(  # noqa: PLR0917 (the reference's signature)
         cls,
-        xcoords: Coordinates,
-        ycoords: Coordinates,
-        diff3d: Real[np.ndarray, "scan N N"],
-        probeGuess: Array,
-        scan_index: Array | None,
-        objectGuess: Array | None = None,
+        xcoords: ArrayLike,
+        ycoords: ArrayLike,
+        diff3d: ArrayLike,
+        probeGuess: ArrayLike,
+        scan_index: ArrayLike | None,
+        objectGuess: ArrayLike | None = None,
         *,
         measurement: RequestedMeasurement = "auto",
     ) -> "RawData":
@@ -129,8 +130,8 @@ class RawData:
     @classmethod
     def from_simulation(
         cls,
-        xcoords: Coordinates,
-        ycoords: Coordinates,
+        xcoords: ArrayLike,
+        ycoords: ArrayLike,
         probeGuess: Complex64[np.ndarray, "N N"],
         objectGuess: Complex64[np.ndarray, "H W"],
         scan_index: Int[np.ndarray, " scan"] | None = None,
@@ -142,7 +143,7 @@ class RawData:
 
         Without a seed a fresh one is drawn and logged.
         """
-        positions = yx_from_columns(x=xcoords, y=ycoords)
+        positions = _positions(xcoords, ycoords)
         seed = fresh_seed() if seed is None else seed
         canvas, probe = (np.require(field, np.complex64, "W") for field in (objectGuess, probeGuess))
         dosed = simulate(canvas, probe[None], positions, seed=seed, n_photons=n_photons)
@@ -196,12 +197,12 @@ class RawDataTorch(RawData):
 
     def __init__(  # noqa: PLR0917 (the reference's signature)
         self,
-        xcoords: Coordinates,
-        ycoords: Coordinates,
-        diff3d: Real[np.ndarray, "scan N N"],
-        probeGuess: Array,
-        scan_index: Array | None,
-        objectGuess: Array | None = None,
+        xcoords: ArrayLike,
+        ycoords: ArrayLike,
+        diff3d: ArrayLike,
+        probeGuess: ArrayLike,
+        scan_index: ArrayLike | None,
+        objectGuess: ArrayLike | None = None,
         config: TrainingConfig | InferenceConfig | None = None,
         *,
         measurement: RequestedMeasurement = "auto",

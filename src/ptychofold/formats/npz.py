@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Shaped
 
-from ptychofold.conventions import yx_from_columns
-from ptychofold.errors import DtypeError, FormatError, MissingFieldError, ShapeError
+from ptychofold.errors import DtypeError, FormatError, MissingFieldError
 from ptychofold.formats.archive import Member, NpyHeader, list_members, read_array, read_header
 from ptychofold.formats.base import ZIP_MAGICS, Format, read_start
 from ptychofold.formats.fields import ScanFields
@@ -20,6 +19,7 @@ from ptychofold.formats.npz_objects import read_none_or_text
 from ptychofold.formats.npz_write import write
 from ptychofold.formats.ptychodus import centre_shift
 from ptychofold.typing import ArraySource
+from ptychofold.validation import check_columns
 
 __all__ = ["FORMAT"]
 
@@ -169,19 +169,7 @@ class _Archive:
             return None
         if x is None or y is None:
             raise self.missing(("xcoords", "ycoords"))
-        if x.ndim != 1 or x.shape != y.shape:
-            raise ShapeError(
-                f"expected {x_name} and {y_name} of shape (scan,); found {x.shape} and {y.shape}. "
-                "Store one x and one y a pattern.",
-                path=self.path,
-                field="positions",
-            )
-        for name, values in ((x_name, x), (y_name, y)):
-            if values.dtype.kind not in "uif":
-                raise DtypeError(
-                    f"expected real numbers as {name}; found {values.dtype}.", path=self.path, field="positions"
-                )
-        return yx_from_columns(x=x, y=y)
+        return check_columns(x, y, names=(x_name, y_name), path=self.path)
 
     def patterns(self, *, n_scan: int) -> ArraySource:
         """Open the patterns with their frames first."""

@@ -24,6 +24,9 @@ class _Name:
     module: str
     attribute: str
 
+    def __str__(self) -> str:
+        return f"{self.module}.{self.attribute}"
+
 
 @dataclass(frozen=True)
 class _Built:
@@ -162,7 +165,8 @@ class _Reader:
     def _reduce(self) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
         if function not in (*_RECONSTRUCT, _DTYPE):
-            raise _refusal(self._member, f"a pickle that calls {function}")
+            called = function if isinstance(function, _Name) else "what is no function"
+            raise _refusal(self._member, f"a pickle that calls {called}")
         self._stack.append(_Built(function, arguments))
 
     def _build(self) -> None:

@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from ptychofold.config.geometry import HC_EV_M
-from ptychofold.conventions import yx_from_columns
-from ptychofold.errors import DtypeError, MissingFieldError, ShapeError
+from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.formats.hdf5 import is_hdf5, open_array, open_file, read_all
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.typing import ArraySource
@@ -21,7 +20,6 @@ from ptychofold.typing import ArraySource
 __all__ = [
     "COUNTS_REASON",
     "centre_shift",
-    "columns",
     "dataset",
     "has_datasets",
     "patterns_of",
@@ -68,19 +66,6 @@ def has_datasets(path: Path, *names: str) -> bool:
         return False
     with open_file(path) as file:
         return all(isinstance(file.get(name), h5py.Dataset) for name in names)
-
-
-def columns(x: Shaped[np.ndarray, "..."], y: Shaped[np.ndarray, "..."], *, path: Path) -> Shaped[np.ndarray, "scan 2"]:
-    """Stack the coordinate arrays of a file into ``(y, x)``."""
-    if x.ndim != 1 or x.shape != y.shape:
-        raise ShapeError(
-            f"expected x and y positions of shape (scan,); found {x.shape} and {y.shape}.", path=path, field="positions"
-        )
-    if x.dtype.kind not in "uif" or y.dtype.kind not in "uif":
-        raise DtypeError(
-            f"expected real numbers as positions; found {x.dtype} and {y.dtype}.", path=path, field="positions"
-        )
-    return yx_from_columns(x=x, y=y)
 
 
 def patterns_of(found: h5py.Dataset, *, lazy: bool) -> ArraySource:

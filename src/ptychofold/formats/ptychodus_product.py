@@ -24,8 +24,9 @@ from ptychofold.formats.base import Format, foreign_errors_refused
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file, read_all
 from ptychofold.formats.hdf5_items import names_in
-from ptychofold.formats.ptychodus import columns, dataset, has_datasets, wavelength_from_energy
+from ptychofold.formats.ptychodus import dataset, has_datasets, wavelength_from_energy
 from ptychofold.metadata import Metadata
+from ptychofold.validation import check_columns
 
 __all__ = ["FORMAT", "origin_shift", "path_stem"]
 
@@ -79,7 +80,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
         return ScanFields(
             path=path,
             format=NAME,
-            positions=pixels_from_metres(columns(x, y, path=path) - centre, pixel_size_m=pixel_size_m) + shift,
+            positions=pixels_from_metres(check_columns(x, y, path=path) - centre, pixel_size_m=pixel_size_m) + shift,
             probe=probe,
             object=None if not layers.size else transmission.prod(axis=0) if layers.ndim == 3 else transmission,
             point_numbers=read_all(numbers) if isinstance(numbers, h5py.Dataset) else None,

@@ -9,7 +9,6 @@ from ptychofold.formats.hdf5_items import names_in
 from ptychofold.formats.ptychodus import (
     COUNTS_REASON,
     centre_shift,
-    columns,
     dataset,
     has_datasets,
     patterns_of,
@@ -17,6 +16,7 @@ from ptychofold.formats.ptychodus import (
     wavelength_from_energy,
 )
 from ptychofold.metadata import Metadata
+from ptychofold.validation import check_columns
 
 __all__ = ["FORMAT"]
 
@@ -41,7 +41,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             path=path,
             format=NAME,
             patterns=patterns_of(dataset(file, "patterns", field="patterns"), lazy=lazy),
-            positions=columns(x, y, path=path) + centre_shift(probe.shape[-2:] if probe.ndim >= 2 else (1, 1)),
+            positions=check_columns(x, y, path=path) + centre_shift(probe.shape[-2:] if probe.ndim >= 2 else (1, 1)),
             probe=probe,
             object=read_all(file["object"]) if "object" in file else None,
             bad_pixels=read_all(file["bad_pixels"]) if "bad_pixels" in file else None,

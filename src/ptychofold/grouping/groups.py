@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int, Int32, Int64
+from numpy.typing import ArrayLike
 
 from ptychofold.config import GroupingConfig
 from ptychofold.errors import GroupingError
 from ptychofold.grouping.combinations import draw_ranks
 from ptychofold.grouping.neighbors import Candidates, build_tree, nearest_candidates, quadrant_candidates
 from ptychofold.typing import Positions
-from ptychofold.validation import check_positions
+from ptychofold.validation import as_array, check_positions
 
 __all__ = ["ScanGroups", "fresh_seed", "group_scan", "groups_from_members"]
 
@@ -44,7 +45,7 @@ class ScanGroups:
 
 
 def group_scan(
-    positions: Positions, config: GroupingConfig, *, rng: np.random.Generator | None = None, workers: int = -1
+    positions: ArrayLike, config: GroupingConfig, *, rng: np.random.Generator | None = None, workers: int = -1
 ) -> ScanGroups:
     """Draw groups of C neighboring scan points.
 
@@ -61,7 +62,7 @@ def group_scan(
     Parameters
     ----------
     positions
-        (y, x) of each scan point, in object pixels.
+        (scan, 2) array or list, (y, x) of each scan point in object pixels.
     config
         What to draw. If it asks for more neighbors than there are other scan points, all are neighbors.
     rng
@@ -88,7 +89,8 @@ def group_scan(
     >>> groups.members.shape
     (64, 4)
     """
-    positions = check_positions(positions, n_scan=len(positions))
+    given = as_array(positions, field="positions")
+    positions = check_positions(given, n_scan=len(np.atleast_1d(given)))
     seed = None
     if rng is None:
         seed = fresh_seed() if config.seed is None else config.seed
