@@ -47,7 +47,7 @@ bench: $(VENV)/.dev  ## Speed, as ratios to this machine's own limits
 	JAXTYPING_DISABLE=1 $(BIN)/python -m pytest benchmarks --override-ini=addopts=--import-mode=importlib --benchmark-only --benchmark-columns=min,median,rounds
 
 docs: $(VENV)/.dev  ## The reference of every public name, as HTML in build/docs
-	$(BIN)/pdoc --docformat numpy --output-directory build/docs ptychofold ptychofold.data ptychofold.compat ptychofold.plotting ptychofold.testing
+	$(BIN)/python -W error::UserWarning scripts/write_docs.py build/docs
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) demo_output .benchmarks .mypy_cache .pytest_cache .ruff_cache .hypothesis

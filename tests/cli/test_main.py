@@ -65,7 +65,7 @@ def test_an_unknown_command_is_wrong_usage() -> None:
 
 
 def test_an_interrupt_ends_with_one_line_and_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(inspect_, "open_scan", interrupt)
@@ -74,7 +74,7 @@ def test_an_interrupt_ends_with_one_line_and_130(tmp_path: Path, monkeypatch: py
 
 
 def test_an_error_without_a_message_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhaust(*_: object) -> None:
+    def exhaust(*_: object, **__: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(inspect_, "open_scan", exhaust)

@@ -20,8 +20,9 @@ from ptychofold.formats.hdf5 import open_file
 from ptychofold.formats.hdf5_items import find, names_in, number, numbers
 from ptychofold.formats.hdf5_write import as_intensity, creating, require, write_patterns
 from ptychofold.formats.pairing import with_patterns
-from ptychofold.formats.ptychodus import columns, dataset, has_datasets, patterns_of
+from ptychofold.formats.ptychodus import dataset, has_datasets, patterns_of
 from ptychofold.metadata import Metadata
+from ptychofold.validation import check_columns
 
 __all__ = ["FOLD_SLICE", "PTYCHOVIT", "partner"]
 
@@ -107,7 +108,7 @@ def read_fold_slice(path: Path, *, lazy: bool) -> ScanFields:
         angle = number(file, "angle")
         return replace(
             found,
-            positions_m=columns(x, y, path=other),
+            positions_m=check_columns(x, y, path=other),
             metadata=Metadata(
                 wavelength_m=wavelength_m,
                 pixel_size_m=pixel_size_m,

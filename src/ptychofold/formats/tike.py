@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from ptychofold.errors import MissingFieldError, ShapeError
+from ptychofold.errors import FormatError, MissingFieldError, ShapeError
 from ptychofold.formats.archive import list_members, read_array, read_header
 from ptychofold.formats.base import ZIP_MAGICS, Format, foreign_errors_refused, read_start
 from ptychofold.formats.fields import ScanFields
@@ -34,8 +34,11 @@ def sniff(path: Path) -> str | None:
     """Recognise a zip archive, plain or inside bzip2, with tike's names."""
     start = read_start(path)
     if start.startswith(BZIP2_MAGIC):
-        with foreign_errors_refused(path, doing="decompressing the start"), bz2.open(path) as file:
-            inner = file.read(512)
+        try:
+            with foreign_errors_refused(path, doing="decompressing the start"), bz2.open(path) as file:
+                inner = file.read(512)
+        except FormatError:  # damaged, or another file that begins with the same letters
+            return None
         first = inner[_LOCAL_HEADER_SIZE : _LOCAL_HEADER_SIZE + 10].split(b".npy")[0].decode("ascii", "replace")
         if inner.startswith(ZIP_MAGICS) and first in NAMES:
             return f"a bzip2 file of a zip archive that begins with {first}"
