@@ -118,7 +118,7 @@ def test_an_energy_that_contradicts_the_wavelength_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "value", "error", "why"),
     [
-        ("entry_1/sample_1/geometry_1/translation", None, MissingFieldError, "expected positions as entry_1/data_1/"),
+        ("entry_1/sample_1/geometry_1/translation", None, MissingFieldError, "expected positions in the scan; the CXI"),
         ("entry_1/sample_1/geometry_1/translation", np.zeros(N_SCAN), ShapeError, r"translations of shape \(scan, 3\)"),
         ("entry_1/instrument_1/detector_1/basis_vectors", np.zeros((2, 2)), ShapeError, r"basis_vectors of shape"),
         ("entry_1/instrument_1/detector_1/data", np.zeros((3, 2)), ShapeError, r"expected .*data of shape \(scan, N"),
@@ -129,6 +129,18 @@ def test_wrong_content_is_named(tmp_path: Path, name: str, value: object, error:
     path = _edit(_make(tmp_path / "a.cxi"), name, value)
     with pytest.raises(error, match=why):
         pf.read(path, probe="estimate")
+
+
+def test_patterns_and_positions_in_two_files_are_joined(tmp_path: Path) -> None:
+    data, rest = _make(tmp_path / "data.cxi"), _make(tmp_path / "rest.cxi")
+    _edit(data, "entry_1/sample_1/geometry_1/translation", None)
+    _edit(rest, "entry_1/instrument_1/detector_1/data", None)
+    joined, whole = pf.read(rest, patterns=data, probe="estimate"), pf.read(_make(tmp_path / "a.cxi"), probe="estimate")
+    np.testing.assert_array_equal(joined.positions, whole.positions)
+    np.testing.assert_array_equal(joined.patterns.read(slice(None)), whole.patterns.read(slice(None)))
+    _edit(rest, "entry_1/sample_1/geometry_1/translation", None)
+    with pytest.raises(MissingFieldError, match=r"expected entry_1/data_1/data or .*translation; the file holds"):
+        pf.read(rest, format="CXI")
 
 
 @pytest.mark.parametrize("n_modes", [1, 3])

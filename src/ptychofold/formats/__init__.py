@@ -27,6 +27,7 @@ from ptychofold.formats import (
 from ptychofold.formats.base import Format, check_file
 from ptychofold.formats.complete import completed, read_array_file, read_table
 from ptychofold.formats.describe import describe_content
+from ptychofold.formats.facilities import read_facility
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.nexus_validate import validate_nexus
 from ptychofold.formats.pairing import with_patterns
@@ -112,11 +113,16 @@ def read_fields(
     found = _read_alone(path, lazy=lazy, reading=reading)
     if patterns is not None:
         found = with_patterns(found, _read_alone(patterns, lazy=lazy, reading=ReadingConfig()))
-    if reading.positions is not None:
+    if reading.positions is not None and not _by_reader(reading):
         found = _with_positions(found, reading)
     if isinstance(reading.probe, Path):
         found = replace(found, probe=_probe_from(reading.probe))
     return _prepared(completed(found, reading), path, reading)
+
+
+def _by_reader(reading: ReadingConfig) -> bool:
+    """Whether a Ptychodus reader reads the positions too: always, unless a table's frame says what its numbers mean."""
+    return reading.reader is not None and reading.frame is None
 
 
 def _prepared(found: ScanFields, path: Path, reading: ReadingConfig) -> ScanFields:
@@ -137,6 +143,8 @@ def _read_alone(path: Path, *, lazy: bool, reading: ReadingConfig) -> ScanFields
         check_file(path)
         found = read_by_recipe(path, RecipeConfig.from_toml(reading.recipe), lazy=lazy)
         return replace(found, format_reason=f"by the recipe {reading.recipe}")
+    if reading.reader is not None:
+        return _by_facility(path, reading, lazy=lazy)
     if reading.format is None:
         known, reason = identify(path)
     else:
@@ -145,6 +153,18 @@ def _read_alone(path: Path, *, lazy: bool, reading: ReadingConfig) -> ScanFields
     found = known.read(path, lazy=lazy)
     logger.info("%s read as %s: %s", path, known.name, reason)
     return replace(found, format_reason=reason)
+
+
+def _by_facility(path: Path, reading: ReadingConfig, *, lazy: bool) -> ScanFields:
+    assert reading.reader is not None
+    found = read_facility(
+        path,
+        reader=reading.reader,
+        positions=reading.positions if _by_reader(reading) else None,
+        positions_reader=reading.positions_reader,
+        lazy=lazy,
+    )
+    return replace(found, format_reason="the caller names the reader")
 
 
 def _named(name: str, path: Path) -> Format:

@@ -55,10 +55,11 @@ def sniff(path: Path) -> str | None:
     with open_file(path) as file:
         version = number(file, "cxi_version")
         data, translation = find(file, *DATA), find(file, *TRANSLATION)
-        if version is not None and data is not None:
-            return f"an HDF5 file with cxi_version {version:.0f} and {data.name}"
-        if data is not None and translation is not None:
-            return f"an HDF5 file with {data.name} and {translation.name}"
+        named = [item.name for item in (data, translation) if item is not None]
+        if version is not None and named:
+            return f"an HDF5 file with cxi_version {version:.0f} and {named[0]}"
+        if len(named) == 2:
+            return f"an HDF5 file with {' and '.join(named)}"
     return None
 
 
@@ -68,7 +69,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
     Raises
     ------
     MissingFieldError
-        If patterns or translations are missing.
+        If there are neither patterns nor translations.
     DomainError
         If the energy cannot be in joules, or energy and wavelength disagree.
     """
@@ -79,12 +80,15 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
 def cxi_fields(
     file: h5py.File, *, path: Path, lazy: bool, name: str, geometry: ScanGeometry | None = None
 ) -> ScanFields:
-    """Read CXI's names from an open file; NeXus' NXcxi_ptycho shares them, but states its ``geometry`` elsewhere."""
+    """Read CXI's names from an open file; NeXus' NXcxi_ptycho shares them, but states its ``geometry`` elsewhere.
+
+    A file may hold the patterns alone, or the positions, probe and object alone, as Ptychodus splits them.
+    """
     data, translation = find(file, *DATA), find(file, *TRANSLATION)
-    if data is None or translation is None:
-        field, tried = ("patterns", DATA) if data is None else ("positions", TRANSLATION)
+    if data is None and translation is None:
+        tried = " or ".join((*DATA, *TRANSLATION))
         raise MissingFieldError(
-            f"expected {field} as {' or '.join(tried)}; the file holds {', '.join(tree(file))}.", path=path, field=field
+            f"expected {tried}; the file holds {', '.join(tree(file))}.", path=path, field="patterns"
         )
     basis = basis_vectors(file, path=path)
     own = _Extension.of(file, path=path)
@@ -98,8 +102,8 @@ def cxi_fields(
     return ScanFields(
         path=path,
         format=name,
-        patterns=frames(data, lazy=lazy),
-        positions_m=probe_positions(numbers(translation), basis, path=path),
+        patterns=None if data is None else frames(data, lazy=lazy),
+        positions_m=None if translation is None else probe_positions(numbers(translation), basis, path=path),
         positions_nominal_m=own.nominal_m,
         origin=_origin(file, canvas, probe),
         probe=probe,
