@@ -21,11 +21,11 @@ from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_array, open_file
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.pairing import with_patterns
-from ptychofold.formats.ptychodus import columns
 from ptychofold.formats.rows import Rows, row_numbers, target_array
 from ptychofold.metadata import Metadata
 from ptychofold.optional import require
 from ptychofold.typing import ArraySource
+from ptychofold.validation import check_columns
 
 __all__ = ["FacilityArray", "read_facility"]
 
@@ -124,7 +124,7 @@ def read_facility(
         placed = ScanFields(
             path=path,
             format=patterns.format,
-            positions_m=columns(points.get_coordinates_x_m(), points.get_coordinates_y_m(), path=positions),
+            positions_m=check_columns(points.get_coordinates_x_m(), points.get_coordinates_y_m(), path=positions),
             point_numbers=points.get_indexes(),
             metadata=patterns.metadata,
         )
