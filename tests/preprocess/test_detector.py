@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.preprocess.running import numbers_of, run
 
-from ptychofold.config import BinStep, CropStep, PadStep, PreprocessConfig, Step
+from ptychofold.config import BinStep, CropStep, PadStep, PreprocessConfig, ScanGeometry, Step
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.physics import Geometry
 from ptychofold.physics.simulation import simulate
@@ -79,6 +79,23 @@ def test_the_near_field_follows_too(step: Step) -> None:
     after = geometry.replace(pixel_size_m=changed.metadata.pixel_size_m)
     assert _r(changed, after) < 0.12
     assert _r(changed, after, shift=1.0) > 1.5 * _r(changed, after)
+
+
+def test_the_scan_says_whether_it_is_near_field_and_its_geometry_follows() -> None:
+    stated = ScanGeometry(wavelength_m=1e-10, distance_m=0.1, propagation="near_field", detector_pixel_m=(1e-7, 1e-7))
+    scan = make_scan(n_scan=4, N=32)
+    scan = replace(scan, metadata=replace(scan.metadata, pixel_size_m=(1e-7, 1e-7), geometry=stated))
+    changed = run(scan, BinStep(factor=2), CropStep(size=8, center=(8, 8)))
+    assert [step["propagation"] for step in changed.metadata.history] == ["near_field"] * 2
+    assert changed.metadata.pixel_size_m == (2e-7, 2e-7)
+    assert changed.metadata.geometry is not None
+    assert changed.metadata.geometry.detector_pixel_m == (2e-7, 2e-7)
+    far = replace(
+        scan, metadata=replace(scan.metadata, geometry=stated.replace(propagation=None, pixel_size_m=(1e-7,) * 2))
+    )
+    cropped = run(far, CropStep(size=16, center=(16, 16)))
+    assert cropped.metadata.geometry is not None
+    assert cropped.metadata.geometry.pixel_size_m == cropped.metadata.pixel_size_m == (2e-7, 2e-7)
 
 
 def test_true_patches_follow_the_object(far: RawData) -> None:

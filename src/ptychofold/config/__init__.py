@@ -22,6 +22,7 @@ from ptychofold.config.preprocess import (
     PositionStep,
     PreprocessConfig,
     Step,
+    Turn,
 )
 from ptychofold.config.reading import ReadingConfig
 from ptychofold.config.recipe import RecipeConfig
@@ -58,4 +59,5 @@ __all__ = [
     "SplitConfig",
     "Step",
     "TrainingConfig",
+    "Turn",
 ]

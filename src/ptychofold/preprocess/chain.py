@@ -134,6 +134,9 @@ def _declared(found: ScanFields, measurement: Literal["auto", "amplitude", "inte
 
 
 def _resolve(step: Step, found: ScanFields) -> Step:
+    """Fill in what is estimated from the scan or stated by it."""
+    if isinstance(step, CropStep | PadStep | BinStep):
+        step = step.replace(propagation=detector.propagation_of(step, found))
     match step:
         case CropStep():
             return detector.resolve_crop(step, found)

@@ -7,6 +7,7 @@ So cropping makes object pixels larger and keeps the window, binning keeps objec
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Complex, Complex64, Float, Float64
@@ -15,13 +16,14 @@ from ptychofold.config.preprocess import BinStep, CropStep, OrientStep, PadStep
 from ptychofold.errors import ConfigError, ShapeError
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.transformed import TransformedSource
+from ptychofold.metadata import Metadata
 from ptychofold.preprocess.center import beam_center, sample_intensity
 from ptychofold.preprocess.frames import Binned, Turned, Windowed, cut_window
 from ptychofold.preprocess.sampling import resample_object, tilted, window_spectrum
 from ptychofold.preprocess.sources import known_measurement, patterns_of
 from ptychofold.preprocess.turns import D4
 
-__all__ = ["apply_bin", "apply_crop", "apply_orient", "apply_pad", "resolve_crop"]
+__all__ = ["apply_bin", "apply_crop", "apply_orient", "apply_pad", "propagation_of", "resolve_crop"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ def apply_crop(step: CropStep, found: ScanFields) -> ScanFields:
     outside = min(start) < 0 or any(s + step.size > n for s, n in zip(start, shape, strict=True))
     if outside:
         logger.warning("crop: the window reaches over the frame; pixels outside are dark and bad")
-    return _windowed(found, start, step.size, follows=step.probe == "with_patterns", near=_is_near(step.propagation))
+    return _windowed(found, start, step.size, follows=step.probe == "with_patterns", near=_is_near(step, found))
 
 
 def apply_pad(step: PadStep, found: ScanFields) -> ScanFields:
@@ -70,7 +72,7 @@ def apply_pad(step: PadStep, found: ScanFields) -> ScanFields:
     if step.size < max(shape):
         raise ConfigError(f"pad: expected a size of at least {max(shape)} pixels, the frames' side; found {step.size}.")
     start = (shape[0] // 2 - step.size // 2, shape[1] // 2 - step.size // 2)
-    return _windowed(found, start, step.size, follows=True, near=_is_near(step.propagation))
+    return _windowed(found, start, step.size, follows=True, near=_is_near(step, found))
 
 
 def apply_bin(step: BinStep, found: ScanFields) -> ScanFields:
@@ -85,16 +87,18 @@ def apply_bin(step: BinStep, found: ScanFields) -> ScanFields:
         )
     bad, weight = _binned_mask(found.bad_pixels, b, step.bad_share)
     new = (height // b, width // b)
+    near = _is_near(step, found)
     changed = replace(
         found,
         patterns=TransformedSource(patterns, Binned(b, known_measurement(found), weight)),
         bad_pixels=bad,
+        metadata=_with_larger_pixels(found.metadata, b, near=near),
     )
     if found.probe is not None and found.probe.shape[-2:] == new:
         return changed
     # the middle of the block that holds the zero frequency lies beside it
     shift = (_block_shift(height, b), _block_shift(width, b))
-    return _binned_near(changed, b, (height, width)) if _is_near(step.propagation) else _binned_far(changed, new, shift)
+    return _binned_near(changed, b, (height, width)) if near else _binned_far(changed, new, shift)
 
 
 def apply_orient(step: OrientStep, found: ScanFields) -> ScanFields:
@@ -112,6 +116,8 @@ def apply_orient(step: OrientStep, found: ScanFields) -> ScanFields:
             changed,
             positions=turn.positions(found.positions.astype(np.float64), last),
             positions_nominal=None if nominal is None else turn.positions(nominal.astype(np.float64), last),
+            positions_m=None,
+            positions_nominal_m=None,
         )
     if not (frames and field):
         return changed
@@ -141,8 +147,33 @@ def _last(found: ScanFields) -> tuple[float, float]:
     return float(low[0] + high[0]), float(low[1] + high[1])
 
 
-def _is_near(propagation: str | None) -> bool:
-    return propagation == "near_field"
+def propagation_of(step: CropStep | PadStep | BinStep, found: ScanFields) -> Literal["far_field", "near_field"]:
+    """Return the propagation that the step states, else that of the scan, else the far field."""
+    geometry = found.metadata.geometry
+    return step.propagation or ("far_field" if geometry is None else geometry.field)
+
+
+def _is_near(step: CropStep | PadStep | BinStep, found: ScanFields) -> bool:
+    return propagation_of(step, found) == "near_field"
+
+
+def _with_object_pixel(metadata: Metadata, ratio: tuple[float, float]) -> Metadata:
+    """Return the metadata with object pixels that are ``ratio`` times as high and wide."""
+    size, geometry = metadata.pixel_size_m, metadata.geometry
+    if geometry is not None and geometry.pixel_size_m is not None:
+        known = geometry.pixel_size_m
+        geometry = geometry.replace(pixel_size_m=(known[0] * ratio[0], known[1] * ratio[1]))
+    size = None if size is None else (size[0] * ratio[0], size[1] * ratio[1])
+    return replace(metadata, pixel_size_m=size, geometry=geometry)
+
+
+def _with_larger_pixels(metadata: Metadata, b: int, *, near: bool) -> Metadata:
+    """Return the metadata with detector pixels, and in the near field object pixels, ``b`` times as large."""
+    geometry = metadata.geometry
+    if geometry is not None and geometry.detector_pixel_m is not None:
+        height, width = geometry.detector_pixel_m
+        metadata = replace(metadata, geometry=geometry.replace(detector_pixel_m=(height * b, width * b)))
+    return _with_object_pixel(metadata, (float(b), float(b))) if near else metadata
 
 
 def _diffraction(probe: Complex[np.ndarray, "*mode H W"]) -> Float64[np.ndarray, "H W"]:
@@ -193,10 +224,7 @@ def _resampled(
     patch_start: tuple[int, int],
 ) -> ScanFields:
     """Change object pixels by ``old / new``, as the window of the detector changed."""
-    ratio, size = np.array(new, np.float64) / np.array(old), found.metadata.pixel_size_m
-    metadata = found.metadata
-    if size is not None:
-        metadata = replace(metadata, pixel_size_m=(float(size[0] / ratio[0]), float(size[1] / ratio[1])))
+    ratio = np.array(new, np.float64) / np.array(old)
     return replace(
         found,
         positions=None if found.positions is None else found.positions * ratio,
@@ -204,7 +232,7 @@ def _resampled(
         probe=_maybe(found.probe, lambda waves: window_spectrum(waves, probe_start, new)),
         object=_maybe(found.object, lambda canvas: resample_object(canvas, old, new)),
         patches=_maybe(found.patches, lambda waves: window_spectrum(waves, patch_start, new) * np.sqrt(ratio.prod())),
-        metadata=metadata,
+        metadata=_with_object_pixel(found.metadata, (old[0] / new[0], old[1] / new[1])),
     )
 
 
@@ -245,7 +273,6 @@ def _binned_far(found: ScanFields, new: tuple[int, int], shift: tuple[float, flo
 def _binned_near(found: ScanFields, b: int, shape: tuple[int, int]) -> ScanFields:
     """Average the object plane over blocks; object pixels grow."""
     offset = np.array([b * (n // b // 2) - n // 2 for n in shape], np.float64)
-    size = found.metadata.pixel_size_m
 
     def average(waves: Complex64[np.ndarray, "*batch H W"]) -> Complex64[np.ndarray, "*batch h w"]:
         height, width = (n // b for n in waves.shape[-2:])
@@ -264,5 +291,4 @@ def _binned_near(found: ScanFields, b: int, shape: tuple[int, int]) -> ScanField
         probe=None if found.probe is None else average(found.probe) * np.complex64(b),
         object=_maybe(found.object, average),
         patches=_maybe(found.patches, average),
-        metadata=found.metadata if size is None else replace(found.metadata, pixel_size_m=(size[0] * b, size[1] * b)),
     )

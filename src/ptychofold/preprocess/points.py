@@ -153,6 +153,8 @@ def _without(found: ScanFields, dropped: tuple[int, ...]) -> ScanFields:
         patterns=RowView(patterns, keep),
         positions=kept(found.positions),
         positions_nominal=kept(found.positions_nominal),
+        positions_m=kept(found.positions_m),
+        positions_nominal_m=kept(found.positions_nominal_m),
         patches=kept(found.patches),
         scan_index=kept(found.scan_index),
         point_numbers=kept(found.point_numbers),

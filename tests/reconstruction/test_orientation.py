@@ -1,0 +1,78 @@
+"""The turn of the detector is found, or the data are said not to tell it; never is a wrong turn called told."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ptychofold.config import OrientStep, PreprocessConfig, Turn
+from ptychofold.preprocess import D4, TURNS
+from ptychofold.raw_data import RawData
+from ptychofold.reconstruction.orientation import OrientationRanking, rank_orientations
+from ptychofold.samples import path as sample_path
+from ptychofold.testing import make_scan
+
+
+def _turned(scan: RawData, turn: Turn, target: str) -> RawData:
+    step = OrientStep.from_mapping({"turn": turn, "target": target})
+    return scan.preprocessed(PreprocessConfig(steps=(step,)))
+
+
+@pytest.fixture(scope="module")
+def scan() -> RawData:
+    return make_scan(n_scan=49, N=24, step=2.0)
+
+
+def _rank(scan: RawData) -> OrientationRanking:
+    return rank_orientations(scan, n_patterns=36, epochs=3)
+
+
+@pytest.mark.parametrize("turn", ["identity", "rotate_90", "flip_columns"])
+def test_what_was_done_to_the_patterns_is_undone(scan: RawData, turn: Turn) -> None:
+    ranking = _rank(_turned(scan, turn, "patterns"))
+    assert ranking.verdict == "told"
+    assert ranking.best == D4.named(turn).inverse().name
+    assert ranking.allows(ranking.best) is True
+    assert ranking.allows(ranking.turns[3]) is False
+
+
+@pytest.mark.parametrize("turn", ["transpose", "rotate_180"])
+def test_what_was_done_to_the_positions_is_done_to_the_patterns(scan: RawData, turn: Turn) -> None:
+    ranking = _rank(_turned(scan, turn, "positions"))
+    assert (ranking.best, ranking.verdict) == (turn, "told")
+
+
+def test_turning_the_scan_as_a_whole_leaves_the_orientation_right(scan: RawData) -> None:
+    ranking = _rank(_turned(scan, "rotate_90", "scan"))
+    assert (ranking.best, ranking.verdict) == ("identity", "told")
+
+
+def test_a_probe_without_phase_leaves_the_twin_undecided(scan: RawData) -> None:
+    ranking = _rank(replace(scan, probe=np.abs(scan.probe).astype(np.complex64)))
+    r_of = dict(zip(ranking.turns, ranking.r_factors, strict=True))
+    assert r_of["identity"] == pytest.approx(r_of["rotate_180"], rel=0.01)
+    assert ranking.verdict in ("twin", "untold")
+    assert ranking.allows("identity") is None
+
+
+def test_an_empty_object_tells_nothing() -> None:
+    scan = make_scan(n_scan=49, N=24, step=2.0)
+    still = np.random.default_rng(0).poisson(scan.patterns.read(slice(None)).mean(axis=0), scan.patterns.shape)
+    ranking = _rank(scan.with_patterns(still.astype(np.uint16)))
+    assert ranking.verdict == "untold"
+    assert ranking.allows("identity") is None
+
+
+def test_a_twin_pair_that_stands_out_is_called_twins() -> None:
+    others = (0.30, 0.31, 0.30, 0.31, 0.30, 0.31)
+    turns: tuple[Turn, ...] = ("flip_rows", "flip_columns", *(t.name for t in TURNS if "flip" not in t.name))
+    ranking = OrientationRanking(turns=turns, r_factors=(0.1, 0.1001, *others), n_patterns=9)
+    assert ranking.verdict == "twin"
+    assert ranking.allows("flip_columns") is None
+    assert ranking.allows("identity") is False
+
+
+def test_the_shipped_scan_is_upright() -> None:
+    ranking = rank_orientations(RawData.from_file(sample_path("siemens")), n_patterns=49, size=48, epochs=4)
+    assert (ranking.best, ranking.verdict) == ("identity", "told")
+    assert ranking.margin > 0.2
