@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-interop bench lint docs clean
+.PHONY: help demo test test-interop test-engines bench lint docs clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -37,6 +37,17 @@ test: $(VENV)/.dev  ## Unit, contract and command-line tests, and the documentat
 test-interop: .venv-interop/.ready  ## Compare with the wheels of Ptychodus and TensorFlow
 	QT_QPA_PLATFORM=offscreen .venv-interop/bin/python -m pytest -m interop tests/interop tests/compat/test_config_ptychodus.py
 
+.venv-engines/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	.venv-engines/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,plot,dev]'
+	.venv-engines/bin/python -m pip install --quiet --disable-pip-version-check --no-deps ptychi==2.2.0
+	.venv-engines/bin/python -m pip install --quiet --disable-pip-version-check pandas scikit-learn tqdm
+	@touch $@
+
+test-engines: .venv-engines/.ready  ## Run pty-chi's engines on our scans
+	.venv-engines/bin/python -m pytest -m interop tests/interop/test_ptychi.py
+
 lint: $(VENV)/.dev  ## Style, types and floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,4 +61,4 @@ docs: $(VENV)/.dev  ## The reference of every public name, as HTML in build/docs
 	$(BIN)/python -W error::UserWarning scripts/write_docs.py build/docs
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) demo_output .benchmarks .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-engines demo_output .benchmarks .mypy_cache .pytest_cache .ruff_cache .hypothesis

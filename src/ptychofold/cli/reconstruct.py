@@ -38,9 +38,6 @@ class Engine(StrEnum):
     lsqml = "ptychi:lsqml"
     rpie = "ptychi:rpie"
     epie = "ptychi:epie"
-    pie = "ptychi:pie"
-    raar = "ptychi:raar"
-    dm = "ptychi:dm"
 
 
 def reconstruct(

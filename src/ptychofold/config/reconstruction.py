@@ -70,7 +70,7 @@ class GradientConfig(ReconstructionConfig):
     probe_learning_rate: NonNegativeFloat = 0.1
     """Largest step of a probe pixel, as a share of the RMS amplitude where the light is; 0 keeps the probe."""
 
-    mode_rate: PositiveFloat = 0.2
+    mode_rate: PositiveFloat = 0.5
     """Step of the modes after the first, as a share of the first's. Small values keep the power in the main mode."""
 
     position_learning_rate: NonNegativeFloat = 0.0
@@ -83,7 +83,7 @@ class GradientConfig(ReconstructionConfig):
     schedule: Literal["cosine", "constant"] = "cosine"
     """Step size over the run: down to a hundredth, or the same."""
 
-    damping: NonNegativeFloat = 0.05
+    damping: NonNegativeFloat = 0.2
     """Share of the largest RMS gradient that is added to every pixel's own: hardly lit pixels take small steps."""
 
     momentum: float = Field(default=0.9, ge=0.0, lt=1.0)
@@ -102,8 +102,8 @@ class PtychiConfig(ReconstructionConfig):
     100
     """
 
-    method: Literal["lsqml", "rpie", "epie", "pie", "raar", "dm"] = "lsqml"
-    """Least-squares maximum likelihood, the ptychographical iterative engines, RAAR or the difference map."""
+    method: Literal["lsqml", "rpie", "epie"] = "lsqml"
+    """Least-squares maximum likelihood, or the regularised or extended ptychographical iterative engine."""
 
     epochs: PositiveInt = 100
     """Passes over the patterns."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Complex64, Float
+from jaxtyping import Complex64, Float, Shaped
 from torch import Tensor
 
 from ptychofold.config import PtychiConfig
@@ -53,17 +53,22 @@ class PtychiEngine(Engine):
         near = beginning.geometry.propagation == "near_field"
         self.scale = 1.0 if near else float(scan.N)
         self.shape = guess.object.shape
+
+        def shifted(patterns: Shaped[np.ndarray, "*batch N N"]) -> Shaped[np.ndarray, "*batch N N"]:
+            """Put the zero frequency where pty-chi's far field has it; pty-chi's own shift is wrong for odd N."""
+            return patterns if near else np.fft.ifftshift(patterns, axes=(-2, -1))
+
         options = _options(api, beginning, config, device=device)
         self.globals = _Globals.now(config.seed)
         with self.globals.in_use():
             self.task: Any = task.PtychographyTask(
                 options,
-                diffraction_data=scan.amplitude(fitted) ** 2,
+                diffraction_data=shifted(scan.amplitude(fitted) ** 2),
                 object_data=_padded(guess.object, guess.positions[fitted], scan.N)[None],
                 probe_data=(guess.probe / self.scale)[None],
                 probe_position_x_px=guess.positions[fitted, 1],
                 probe_position_y_px=guess.positions[fitted, 0],
-                valid_pixel_mask=None if scan.bad_pixels is None else ~scan.bad_pixels,
+                valid_pixel_mask=None if scan.bad_pixels is None else shifted(~scan.bad_pixels),
             )
             reconstructor = self.task.reconstructor
             reconstructor.loss_tracker.metric_function = _RFactor(reconstructor.dataset.valid_pixel_mask)
@@ -111,7 +116,7 @@ def _options(api: ModuleType, beginning: Beginning, config: PtychiConfig, *, dev
     options.probe_options.optimizable = config.probe_step > 0
     options.probe_position_options.optimizable = config.position_step > 0
     options.probe_position_options.step_size = config.position_step or 1.0
-    if config.method in ("rpie", "epie", "pie"):
+    if config.method in ("rpie", "epie"):
         options.object_options.alpha = options.probe_options.alpha = config.alpha
     run = options.reconstructor_options
     if config.method == "lsqml":
@@ -126,7 +131,7 @@ def _options(api: ModuleType, beginning: Beginning, config: PtychiConfig, *, dev
 
 def _set_geometry(options: Any, geometry: Geometry) -> None:  # noqa: ANN401 (pty-chi's own type)
     data = options.data_options
-    data.fft_shift = geometry.propagation == "far_field"
+    data.fft_shift = False
     if geometry.propagation == "far_field":
         return
     data.wavelength_m, data.free_space_propagation_distance_m = geometry.wavelength_m, geometry.distance_m
