@@ -13,7 +13,7 @@ from ptychofold.validation import check_patterns
 
 __all__ = ["read_amplitude", "read_apart", "read_intensity", "spread_rows"]
 
-CACHED_BYTES = 1 << 18
+CACHED_BYTES = 1 << 20
 """Stored bytes that are gathered before they are converted: they stay in the processor's cache between the two."""
 CHECKED_BYTES = 1 << 23
 """Stored bytes that are gathered before they are checked, where they need no conversion."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64, Shaped, UInt8
 
 from ptychofold.data.files import HEADER_BYTES
 from ptychofold.data.manifest import ArrayRecord, Manifest
@@ -48,6 +48,10 @@ class GrowingArray:
             mapped = np.memmap(self.path, self.dtype, "r", offset=HEADER_BYTES, shape=self.shape)
             self._maps.append(mapped.view(np.ndarray))
         return self._maps[0]
+
+    def frames(self) -> UInt8[np.ndarray, "scan byte"] | None:
+        """Return each row's bytes as they lie in the mapped file; None if there are none."""
+        return ArrayInMemory(self.asarray()).frames()
 
     def read(
         self, rows: Int64[np.ndarray, " n"] | slice, out: Shaped[np.ndarray, "n ..."] | None = None

@@ -1,12 +1,17 @@
 """GroupBatch: what a network sees in one step."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Complex64, Float32, Int32
+from jaxtyping import Bool, Complex64, Float32, Int32, Int64
 from torch import Tensor
 
-__all__ = ["GroupBatch"]
+__all__ = ["GroupBatch", "GroupNumbers"]
+
+GroupNumbers = Sequence[int] | Int64[np.ndarray, " B"]
+"""Which groups a batch shall hold."""
 
 
 class GroupBatch(NamedTuple):

@@ -1,6 +1,5 @@
 """GroupedDataset: one scan, its groups, and one gather a batch."""
 
-from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -9,7 +8,7 @@ from jaxtyping import Int64
 from torch.utils.data import Dataset
 
 from ptychofold.config import GroupingConfig
-from ptychofold.data.batch import GroupBatch
+from ptychofold.data.batch import GroupBatch, GroupNumbers
 from ptychofold.data.readers import Values, in_memory, make_reader
 from ptychofold.data.table import GroupTable
 from ptychofold.errors import ConfigError, MissingFieldError
@@ -88,15 +87,15 @@ class GroupedDataset(Dataset[GroupBatch]):
             raise IndexError(f"expected a group from {-len(self)} to {len(self) - 1}; found {index}")
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: Sequence[int]) -> GroupBatch:
+    def __getitems__(self, indices: GroupNumbers) -> GroupBatch:
         """Return groups as one batch, in the order asked for; torch's loader calls this once a batch."""
         chosen = np.asarray(indices, dtype=np.int64)
         fields = self.table.take(chosen)
-        members = self.table.members[chosen]
+        members = fields["members"].numpy()
+        patterns = self.reader(members.astype(np.int64).reshape(-1))
         truth = self.scan.ground_truth(members) if self.ground_truth else None
-        N = self.scan.N
         batch = GroupBatch(
-            diffraction=self.reader(members.reshape(-1).astype(np.int64)).reshape(*members.shape, N, N),
+            diffraction=patterns.view(*members.shape, *patterns.shape[1:]),
             **fields,
             scale=torch.full((len(chosen),), self.scale, dtype=torch.float32),
             probe=self.probe,

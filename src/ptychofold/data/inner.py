@@ -8,7 +8,7 @@ from jaxtyping import Float64, Int64
 from torch.utils.data import Dataset
 
 from ptychofold.config import GroupingConfig
-from ptychofold.data.batch import GroupBatch
+from ptychofold.data.batch import GroupBatch, GroupNumbers
 from ptychofold.data.dataset import GroupedDataset
 from ptychofold.data.mixture import MixtureDataset
 from ptychofold.data.readers import Values
@@ -78,7 +78,7 @@ class InnerGroups(Dataset[GroupBatch]):
         """Return one group as a batch of one."""
         return self._groups[index]
 
-    def __getitems__(self, indices: Sequence[int]) -> GroupBatch:
+    def __getitems__(self, indices: GroupNumbers) -> GroupBatch:
         """Return groups, counted through all scans, as one batch in the order asked for."""
         batch = self._groups.__getitems__(indices)
         if isinstance(self._groups, GroupedDataset) or (np.diff(indices) >= 0).all():

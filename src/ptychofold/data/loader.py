@@ -10,7 +10,7 @@ from torch import distributed
 from torch.utils.data import DataLoader, Sampler
 
 from ptychofold.config import LoaderConfig
-from ptychofold.data.batch import GroupBatch
+from ptychofold.data.batch import GroupBatch, GroupNumbers
 from ptychofold.errors import CheckpointError, ConfigError
 
 __all__ = ["BatchSource", "GroupLoader", "make_loader"]
@@ -23,7 +23,7 @@ class BatchSource(Protocol):
         """Return the number of groups in an epoch."""
         ...
 
-    def __getitems__(self, indices: list[int]) -> GroupBatch:
+    def __getitems__(self, indices: GroupNumbers) -> GroupBatch:
         """Return groups as one batch."""
         ...
 
@@ -36,7 +36,7 @@ class BatchSource(Protocol):
         ...
 
 
-class BatchOrder(Sampler[list[int]]):
+class BatchOrder(Sampler[Int64[np.ndarray, " B"]]):
     """Which groups make up each batch of an epoch, for one rank of a distributed run.
 
     The epoch is cut into batches once; rank r of W takes batches r, r + W, r + 2 W, …
@@ -71,9 +71,8 @@ class BatchOrder(Sampler[list[int]]):
             n_batches -= n_batches % self.n_ranks
         return [order[i * size : (i + 1) * size] for i in range(self.rank, n_batches, self.n_ranks)]
 
-    def __iter__(self) -> Iterator[list[int]]:
-        for batch in self.batches()[self.n_skipped :]:
-            yield batch.tolist()
+    def __iter__(self) -> Iterator[Int64[np.ndarray, " B"]]:
+        return iter(self.batches()[self.n_skipped :])
 
     def __len__(self) -> int:
         size, n_groups = self.config.batch_size, len(self.source)
@@ -94,7 +93,7 @@ class GroupLoader(DataLoader[GroupBatch]):
         workers = config.num_workers
         super().__init__(
             source,  # type: ignore[arg-type]  # a BatchSource has __getitems__, all that torch's fetcher asks for
-            batch_sampler=self.batch_order,
+            batch_sampler=self.batch_order,  # type: ignore[arg-type]  # arrays pass
             num_workers=workers,
             collate_fn=_already_a_batch,
             pin_memory=config.pin_memory,
@@ -106,10 +105,16 @@ class GroupLoader(DataLoader[GroupBatch]):
     def __iter__(self) -> Iterator[GroupBatch]:  # type: ignore[override]  # torch names its own iterator class
         """Deliver the rest of the current epoch, then turn to the next one."""
         self._n_delivered = self.batch_order.n_skipped
-        for batch in super().__iter__():
+        for batch in self._batches():
             self._n_delivered += 1
             yield batch
         self.set_epoch(self.batch_order.epoch + 1)
+
+    def _batches(self) -> Iterator[GroupBatch]:
+        """Ask the dataset itself where torch's machinery would do no more than that."""
+        if self.num_workers or self.pin_memory:
+            return super().__iter__()
+        return map(self.batch_order.source.__getitems__, self.batch_order)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next pass follows."""

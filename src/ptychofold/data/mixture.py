@@ -5,13 +5,14 @@ from typing import Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Complex64, Int64
+from jaxtyping import Bool, Complex64, Int32, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from ptychofold.config import MixtureConfig
-from ptychofold.data.batch import GroupBatch
+from ptychofold.data.batch import GroupBatch, GroupNumbers
 from ptychofold.data.dataset import GroupedDataset
+from ptychofold.data.readers import JoinedReader
 from ptychofold.data.table import GroupTable
 from ptychofold.errors import ConfigError, ShapeError
 
@@ -47,7 +48,8 @@ class MixtureDataset(Dataset[GroupBatch]):
         self.N, self.ground_truth, self.device = first.scan.N, first.ground_truth, first.device
         self.probe = _stack_probes([dataset.probe for dataset in self.datasets])
         self.bad_pixels = _stack_masks(self.datasets)
-        self.scales = torch.tensor([dataset.scale for dataset in self.datasets], dtype=torch.float32)
+        self.scales = np.array([dataset.scale for dataset in self.datasets], np.float32)
+        self.reader = JoinedReader([d.reader for d in self.datasets], [len(d.scan) for d in self.datasets])
         self._tabulate()
 
     def __len__(self) -> int:
@@ -60,31 +62,31 @@ class MixtureDataset(Dataset[GroupBatch]):
             raise IndexError(f"expected a group from {-n_groups} to {n_groups - 1}; found {index}")
         return self.__getitems__([index % n_groups])
 
-    def __getitems__(self, indices: Sequence[int]) -> GroupBatch:
+    def __getitems__(self, indices: GroupNumbers) -> GroupBatch:
         """Return groups, counted through all scans, as one batch ordered by scan."""
         chosen = np.sort(np.asarray(indices, dtype=np.int64)) if len(indices) else np.empty(0, np.int64)
         fields = self.table.take(chosen)
-        members = self.table.members[chosen]
-        C = members.shape[1]
-        diffraction = torch.empty((*members.shape, self.N, self.N), device=self.device)
-        patterns = diffraction.reshape(-1, self.N, self.N)
-        rows = members.reshape(-1).astype(np.int64)
-        present, starts = np.unique(self.table.experiment[chosen], return_index=True)
-        truths = []
-        for experiment, start, stop in zip(present, starts, [*starts[1:], len(chosen)], strict=True):
-            dataset, part = self.datasets[experiment], slice(start * C, stop * C)
-            dataset.reader(rows[part], patterns[part])
-            if self.ground_truth:
-                truths.append(torch.from_numpy(dataset.scan.ground_truth(members[start:stop])))
+        members, experiment = fields["members"].numpy(), fields["experiment"].numpy()
+        rows = members + self.reader.starts.take(experiment)[:, None]
+        patterns = self.reader(rows.reshape(-1))
         batch = GroupBatch(
-            diffraction=diffraction,
+            diffraction=patterns.view(*members.shape, *patterns.shape[1:]),
             **fields,
-            scale=self.scales[fields["experiment"]],
+            scale=torch.from_numpy(self.scales.take(experiment)),
             probe=self.probe,
             bad_pixels=self.bad_pixels,
-            patches=torch.cat(truths) if truths else None,
+            patches=self._ground_truth(members, experiment) if self.ground_truth else None,
         )
         return batch if self.device is None else batch.to(self.device)
+
+    def _ground_truth(
+        self, members: Int32[np.ndarray, "B C"], experiment: Int32[np.ndarray, " B"]
+    ) -> Complex64[Tensor, "B C N N"]:
+        truth = torch.empty((*members.shape, self.N, self.N), dtype=torch.complex64)
+        for number in np.unique(experiment):
+            chosen = experiment == number
+            truth[chosen] = torch.from_numpy(self.datasets[number].scan.ground_truth(members[chosen]))
+        return truth
 
     def order(self, rng: np.random.Generator | None) -> Int64[np.ndarray, " group"]:
         """Return the groups of one epoch: each scan's quota of its groups, none repeated until all were seen."""

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int64
 
 from ptychofold.config import LoaderConfig
+from ptychofold.conventions import amplitude_from_intensity
 from ptychofold.data.dataset import GroupedDataset
 from ptychofold.data.loader import make_loader
 from ptychofold.data.readers import GATHERABLE, in_memory
@@ -30,7 +31,7 @@ class Rate:
 
 
 def gather_limits(dataset: GroupedDataset, batches: list[Int64[np.ndarray, " n"]]) -> dict[str, Callable[[], None]]:
-    """Return the gathers that NumPy and torch offer, each with the cast to float32 amplitude, into one buffer.
+    """Return the gathers that NumPy and torch offer, each with the cast of batches to float32 amplitude.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def gather_limits(dataset: GroupedDataset, batches: list[Int64[np.ndarray, " n"]
     source = scan.patterns.read(slice(None)) if scan.patterns.random_access else in_memory(scan)
     largest = max(len(rows) for rows in batches)
     stored = np.empty((largest, *source.shape[1:]), source.dtype)
-    out = torch.empty(stored.shape)
+    out = np.empty(stored.shape, np.float32)
     buffer = torch.from_numpy(stored)
     gatherable = GATHERABLE.get(buffer.dtype, buffer.dtype)
     with warnings.catch_warnings():
@@ -52,9 +53,10 @@ def gather_limits(dataset: GroupedDataset, batches: list[Int64[np.ndarray, " n"]
     is_intensity = scan.measurement == "intensity"
 
     def cast(n: int) -> None:
-        out[:n].copy_(buffer[:n])
         if is_intensity:
-            out[:n].sqrt_()
+            amplitude_from_intensity(stored[:n], out=out[:n])
+        else:
+            np.copyto(out[:n], stored[:n], casting="unsafe")
 
     def take() -> None:
         for rows in batches:

@@ -1,23 +1,58 @@
 """Readers: rows of a scan as one float32 tensor, gathered on the host, sent to a device, or resident on it."""
 
-from typing import Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor
 
+from ptychofold.data.buffers import BatchBuffers
+from ptychofold.data.joined import JoinedArray, first_rows, split_rows
 from ptychofold.errors import DomainError
 from ptychofold.formats.view import rows_in_file
 from ptychofold.raw_data import RawData
 from ptychofold.reading import read_amplitude, read_intensity
-from ptychofold.typing import Measurement
+from ptychofold.typing import ArraySource, Measurement
 from ptychofold.validation import check_patterns
 
-__all__ = ["DeviceReader", "HostReader", "Reader", "ResidentReader", "Values", "in_memory", "make_reader"]
+__all__ = [
+    "Conversion",
+    "DeviceReader",
+    "HostReader",
+    "JoinedReader",
+    "Reader",
+    "ResidentReader",
+    "Values",
+    "in_memory",
+    "make_reader",
+]
 
 Values = Literal["amplitude", "counts"]
 """What a batch's patterns are: float32 amplitude, or float32 counts for losses on photons."""
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """Patterns of a scan: an `ArraySource` on the host, or a tensor on a device."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape, scan points first."""
+        ...
+
+    @property
+    def dtype(self) -> Hashable:
+        """Data type as stored."""
+        ...
+
+
+Source = TypeVar("Source", bound=Stored)
 
 RESIDENT_BYTES = 8 << 30
 """Largest scan that is read into memory because its file cannot be read row by row."""
@@ -25,19 +60,59 @@ GATHERABLE = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64
 """Dtypes that torch does not gather, and those of the same width that it does."""
 
 
-class Reader(Protocol):
-    """Something that reads patterns of one scan."""
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What stored numbers are, what they shall be, and where."""
 
+    measurement: Measurement
+    values: Values = "amplitude"
+    device: torch.device | None = None
+    """None means host memory, converted by the processor."""
+
+
+class Reader(ABC, Generic[Source]):
+    """Something that reads patterns of one scan, or of several that lie one after another.
+
+    Parameters
+    ----------
+    sources
+        Where the patterns of each scan are; all of one dtype.
+    conversion
+        What is made of them.
+    path
+        The file of a single scan, for messages.
+    """
+
+    def __init__(self, sources: Sequence[Source], conversion: Conversion, *, path: Path | None = None) -> None:
+        self.sources: tuple[Source, ...] = tuple(sources)
+        self.conversion = conversion
+        self.path = path
+
+    @property
+    def kind(self) -> Hashable:
+        """What readers must have in common to be joined."""
+        return type(self), self.conversion, self.sources[0].dtype
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Return a reader of these patterns and those of others of its kind, one after another, at the cost of one."""
+        return type(self)([source for reader in (self, *others) for source in reader.sources], self.conversion)
+
+    @abstractmethod
     def __call__(
         self, rows: Int64[np.ndarray, " n"], out: Float32[Tensor, "n N N"] | None = None
     ) -> Float32[Tensor, "n N N"]:
-        """Return patterns in the order of ``rows``, in ``out`` or in memory of their own."""
-        ...
+        """Return patterns in the order of ``rows``, in ``out`` or in memory of their own.
+
+        Raises
+        ------
+        DomainError
+            If a pattern holds a negative or a non-finite number.
+        """
 
 
 def make_reader(
     scan: RawData, *, values: Values = "amplitude", device: torch.device | None = None, resident: bool = False
-) -> Reader:
+) -> Reader[ArraySource] | Reader[Tensor]:
     """Choose the reader of a scan.
 
     Parameters
@@ -51,11 +126,12 @@ def make_reader(
     resident
         Keep all patterns on the device in their stored dtype and gather there: the fastest, where they fit.
     """
+    conversion = Conversion(measurement=scan.measurement, values=values, device=device)
     if resident:
-        return ResidentReader(scan, values=values, device=device or torch.device("cpu"))
-    if device is None:
-        return HostReader(scan, values=values)
-    return DeviceReader(scan, values=values, device=device)
+        stored = in_memory(scan)
+        patterns = torch.from_numpy(stored if stored.flags.writeable else stored.copy()).to(device)
+        return ResidentReader([patterns], conversion)
+    return (HostReader if device is None else DeviceReader)([scan.patterns], conversion, path=scan.path)
 
 
 def in_memory(scan: RawData) -> Shaped[np.ndarray, "scan N N"]:
@@ -64,7 +140,7 @@ def in_memory(scan: RawData) -> Shaped[np.ndarray, "scan N N"]:
     Raises
     ------
     DomainError
-        If they exceed `RESIDENT_BYTES`, or one is negative or non-finite.
+        If they exceed `RESIDENT_BYTES`.
     """
     size = int(np.prod(scan.patterns.shape)) * scan.patterns.dtype.itemsize
     if size > RESIDENT_BYTES:
@@ -79,75 +155,131 @@ def in_memory(scan: RawData) -> Shaped[np.ndarray, "scan N N"]:
     return stored
 
 
-class HostReader:
+class HostReader(Reader[ArraySource]):
     """Gather and convert on the processor, one cache-sized block at a time."""
 
-    def __init__(self, scan: RawData, *, values: Values) -> None:
-        self.source, self.measurement, self.path = scan.patterns, scan.measurement, scan.path
-        self.read = read_amplitude if values == "amplitude" else read_intensity
+    def __init__(self, sources: Sequence[ArraySource], conversion: Conversion, *, path: Path | None = None) -> None:
+        super().__init__(sources, conversion, path=path)
+        self.source = JoinedArray.of(self.sources)
+        self._read = read_amplitude if conversion.values == "amplitude" else read_intensity
+        self._buffers = BatchBuffers()
 
     def __call__(
         self, rows: Int64[np.ndarray, " n"], out: Float32[Tensor, "n N N"] | None = None
     ) -> Float32[Tensor, "n N N"]:
         """Read rows into host memory."""
-        target = torch.empty((len(rows), *self.source.shape[1:])) if out is None else out
-        self.read(self.source, rows, measurement=self.measurement, out=target.numpy(), path=self.path)
+        target = self._buffers.empty((len(rows), *self.source.shape[1:])) if out is None else out
+        self._read(self.source, rows, measurement=self.conversion.measurement, out=target.numpy(), path=self.path)
         return target
 
 
-class DeviceReader:
+class DeviceReader(Reader[ArraySource]):
     """Gather on the host in the stored dtype, a fraction of float32's bytes; convert on the device."""
 
-    def __init__(self, scan: RawData, *, values: Values, device: torch.device) -> None:
-        self.source, self.measurement, self.path = scan.patterns, scan.measurement, scan.path
-        self.values: Values = values
-        self.device = device
-        self._buffer = np.empty((0, *scan.patterns.shape[1:]), scan.patterns.dtype)
+    def __init__(self, sources: Sequence[ArraySource], conversion: Conversion, *, path: Path | None = None) -> None:
+        super().__init__(sources, conversion, path=path)
+        self.source = JoinedArray.of(self.sources)
+        self._buffer = np.empty((0, *self.source.shape[1:]), self.source.dtype)
 
     def __call__(
         self, rows: Int64[np.ndarray, " n"], out: Float32[Tensor, "n N N"] | None = None
     ) -> Float32[Tensor, "n N N"]:
         """Read rows onto the device."""
+        device = self.conversion.device
         if len(self._buffer) < len(rows):
-            self._buffer = _page_locked((len(rows), *self.source.shape[1:]), self.source.dtype, self.device)
+            self._buffer = _page_locked((len(rows), *self.source.shape[1:]), self.source.dtype, device)
         stored = self.source.read(rows, out=self._buffer[: len(rows)])
         check_patterns(stored, rows=rows_in_file(self.source, rows), path=self.path)
-        return _converted(torch.from_numpy(stored).to(self.device), self.measurement, self.values, out)
+        return _converted(torch.from_numpy(stored).to(device), self.conversion, out)
 
 
-class ResidentReader:
-    """Keep the patterns on the device in their stored dtype; a batch is one gather there."""
+class ResidentReader(Reader[Tensor]):
+    """Keep the patterns on the device in their stored dtype; a batch is a gather there."""
 
-    def __init__(self, scan: RawData, *, values: Values, device: torch.device) -> None:
-        self.measurement = scan.measurement
-        self.values: Values = values
-        stored = in_memory(scan)
-        self.patterns = torch.from_numpy(stored if stored.flags.writeable else stored.copy()).to(device)
+    def __init__(self, sources: Sequence[Tensor], conversion: Conversion, *, path: Path | None = None) -> None:
+        super().__init__(sources, conversion, path=path)
+        self._gatherable = [source.view(GATHERABLE.get(source.dtype, source.dtype)) for source in self.sources]
+        self._starts = first_rows([len(source) for source in self.sources])
 
     def __call__(
         self, rows: Int64[np.ndarray, " n"], out: Float32[Tensor, "n N N"] | None = None
     ) -> Float32[Tensor, "n N N"]:
         """Gather rows on the device."""
-        native = self.patterns.dtype
-        gathered = torch.index_select(
-            self.patterns.view(GATHERABLE.get(native, native)), 0, torch.from_numpy(rows).to(self.patterns.device)
-        )
-        return _converted(gathered.view(native), self.measurement, self.values, out)
+        numbers, runs = split_rows(rows, self._starts)
+        first = self._gatherable[0]
+        local = torch.from_numpy(numbers).to(first.device)
+        gathered = first.new_empty((len(rows), *first.shape[1:]))
+        for source, run in runs:
+            torch.index_select(self._gatherable[source], 0, local[run], out=gathered[run])
+        return _converted(gathered.view(self.sources[0].dtype), self.conversion, out)
 
 
-def _page_locked(shape: tuple[int, ...], dtype: np.dtype, device: torch.device) -> np.ndarray:
+class JoinedReader:
+    """Read patterns of several scans by their number through all of them.
+
+    Neighboring scans of one kind are read as one: one conversion, one transfer.
+
+    Parameters
+    ----------
+    readers
+        The reader of each scan.
+    lengths
+        How many patterns each scan has.
+    """
+
+    def __init__(self, readers: Sequence[Reader[ArraySource] | Reader[Tensor]], lengths: Sequence[int]) -> None:
+        self.readers = tuple(readers)
+        self.starts = first_rows(list(lengths))
+        parts: list[Reader[ArraySource] | Reader[Tensor]] = []
+        sizes: list[int] = []
+        for _, alike in groupby(zip(readers, lengths, strict=True), key=lambda pair: pair[0].kind):
+            (first, *others), counts = zip(*alike, strict=True)
+            parts.append(first.joined(others) if others else first)
+            sizes.append(sum(counts))
+        self.parts, self._part_starts = tuple(parts), first_rows(sizes)
+        self._buffers = BatchBuffers()
+
+    def __call__(self, rows: Int64[np.ndarray, " n"]) -> Float32[Tensor, "n N N"]:
+        """Read rows, best in the order of their scans.
+
+        Raises
+        ------
+        DomainError
+            If a pattern holds a negative or a non-finite number; the message names its file.
+        """
+        try:
+            return self._read(rows)
+        except DomainError:
+            local, runs = split_rows(rows, self.starts)
+            for scan, run in runs:
+                self.readers[scan](local[run])
+            raise
+
+    def _read(self, rows: Int64[np.ndarray, " n"]) -> Float32[Tensor, "n N N"]:
+        first = self.parts[0]
+        if len(self.parts) == 1:
+            return first(rows)
+        shape, device = (len(rows), *first.sources[0].shape[1:]), first.conversion.device
+        out = self._buffers.empty(shape) if device is None else torch.empty(shape, device=device)
+        local, runs = split_rows(rows, self._part_starts)
+        for part, run in runs:
+            self.parts[part](local[run], out[run])
+        return out
+
+
+def _page_locked(shape: tuple[int, ...], dtype: np.dtype, device: torch.device | None) -> np.ndarray:
     """Return a buffer that a GPU copies from without a detour."""
     as_bytes = int(np.prod(shape)) * dtype.itemsize
-    buffer = torch.empty(as_bytes, dtype=torch.uint8, pin_memory=device.type == "cuda")
+    buffer = torch.empty(as_bytes, dtype=torch.uint8, pin_memory=device is not None and device.type == "cuda")
     return buffer.numpy().view(dtype).reshape(shape)
 
 
 def _converted(
-    stored: Shaped[Tensor, "n N N"], measurement: Measurement, values: Values, out: Float32[Tensor, "n N N"] | None
+    stored: Shaped[Tensor, "n N N"], conversion: Conversion, out: Float32[Tensor, "n N N"] | None
 ) -> Float32[Tensor, "n N N"]:
     numbers = stored.to(torch.float32) if out is None else out.copy_(stored)
-    if measurement == "intensity" and values == "amplitude":
+    if conversion.measurement == "intensity" and conversion.values == "amplitude":
         return numbers.sqrt_()
-    if measurement == "amplitude" and values == "counts":
+    if conversion.measurement == "amplitude" and conversion.values == "counts":
         return numbers.square_()
     return numbers

@@ -47,4 +47,4 @@ class GroupTable:
 
     def take(self, chosen: Int64[np.ndarray, " B"]) -> dict[str, Tensor]:
         """Return rows as the fields of a batch that have these names."""
-        return {name: torch.from_numpy(getattr(self, name)[chosen]) for name in self.__annotations__}
+        return {name: torch.from_numpy(getattr(self, name).take(chosen, axis=0)) for name in self.__annotations__}

@@ -68,6 +68,11 @@ class ArrayInMemory:
         """Return rows; a slice without ``out`` gives a read-only view."""
         return _gather(self.array, rows, out)
 
+    def frames(self) -> UInt8[np.ndarray, "scan byte"] | None:
+        """Return each frame's bytes as they lie in memory; None if they do not lie together."""
+        array = self.array
+        return as_bytes(array).reshape(len(array), -1) if array.size and array.flags.c_contiguous else None
+
 
 @dataclass(frozen=True, eq=False)
 class MappedArray:
@@ -124,6 +129,11 @@ class MappedArray:
         array.flags.writeable = False
         return layout.frames_first(array)
 
+    def frames(self) -> UInt8[np.ndarray, "scan byte"] | None:
+        """Return each frame's bytes as they lie in the mapped file; None if they do not lie together in C order."""
+        in_rows = self.layout.contiguous and not self.layout.fortran and self.layout.nbytes > 0
+        return self._bytes().reshape(self.shape[0], -1) if in_rows else None
+
     def _bytes(self) -> UInt8[np.ndarray, " byte"]:
         if not self._maps:
             _check_stamp(self.path, self.stamp)
@@ -134,10 +144,11 @@ class MappedArray:
 
     def read(self, rows: Rows, out: Shaped[np.ndarray, "n ..."] | None = None) -> Shaped[np.ndarray, "n ..."]:
         """Return rows; an aligned slice without ``out`` gives a read-only view of the mapped file."""
-        wanted = row_numbers(rows, self.shape[0])
+        shape = self.shape
+        wanted = row_numbers(rows, shape[0])
         if out is None and isinstance(rows, slice) and (array := self.asarray()).flags.aligned:
             return array[rows]
-        result = target_array(out, (len(wanted), *self.shape[1:]), self.dtype)
+        result = target_array(out, (len(wanted), *shape[1:]), self.dtype)
         if not result.size:
             return result
         if not self.layout.contiguous:
@@ -160,7 +171,7 @@ class MappedArray:
     def _take(self, wanted: Int64[np.ndarray, " n"], out: Shaped[np.ndarray, "n ..."]) -> None:
         """Copy frames as bytes, which are never unaligned: numpy.take first copies an unaligned array as a whole."""
         frames = self._bytes().reshape(self.shape[0], -1)
-        np.take(frames, wanted, axis=0, out=as_bytes(out).reshape(len(wanted), -1), mode="clip")
+        frames.take(wanted, 0, as_bytes(out).reshape(len(wanted), -1), "clip")
 
     def _read_through(self, first: int, out: Shaped[np.ndarray, "n ..."]) -> None:
         """Read consecutive rows through the file, which leaves no pages mapped."""
