@@ -21,7 +21,7 @@ from ptychofold.data.rates import gather_limits
 from ptychofold.raw_data import RawData
 from ptychofold.testing import make_probe
 
-N_SCAN = {64: 100_000, 128: 25_000}
+N_SCAN = {64: 100_000, 128: 10_000}
 BATCH, C = 64, 4
 
 
@@ -47,7 +47,7 @@ def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return GroupedDataset(RawData.from_file(path), GroupingConfig(grid=(2, 2), n_neighbors=7, seed=0))
 
 
-def medians(sides: dict[str, Callable[[], object]], rounds: int = 9) -> dict[str, float]:
+def medians(sides: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
     """Let the sides take turns and return the median processor time of each; the first turn warms the caches."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds + 1):
