@@ -15,14 +15,14 @@ $(VENV)/bin/python:
 
 $(VENV)/.user: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[plot]'
+	$(PIP) --editable '.[plot,train]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.user
 	$(PIP) --editable '.[all,dev]'
 	@touch $@
 
-demo: $(VENV)/.user  ## The main job on the shipped measured scan, with pictures in demo_output
+demo: $(VENV)/.user  ## From a measured scan to a reconstructed object and a report in demo_output
 	$(BIN)/ptychofold demo --output demo_output
 
 test: $(VENV)/.dev  ## Unit, contract and command-line tests, and the documentation's examples

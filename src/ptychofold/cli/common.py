@@ -23,6 +23,7 @@ __all__ = [
     "MeasurementOption",
     "PatternsOption",
     "ScanArgument",
+    "is_store",
     "new_table",
     "open_any",
     "open_scan",
@@ -80,9 +81,14 @@ def open_scan(
     return RawData.from_file(path, measurement=measurement.value, lazy=lazy, patterns=patterns)
 
 
+def is_store(path: Path) -> bool:
+    """Whether a directory is a store."""
+    return (path / "manifest.json").is_file()
+
+
 def open_any(path: Path, measurement: MeasurementChoice = MeasurementChoice.auto) -> "RawData":
     """Open a scan file or a store."""
-    if (path / "manifest.json").is_file():
+    if is_store(path):
         from ptychofold.data.store import PatternStore
 
         return PatternStore.open(path).scan

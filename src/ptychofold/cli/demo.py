@@ -1,5 +1,6 @@
-"""``ptychofold demo``: the whole road on the shipped scan, one small step after the other."""
+"""``ptychofold demo``: the whole road on the shipped scan, from detector counts to an object that anyone recognises."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,34 +10,78 @@ from ptychofold.cli.common import open_scan, plain, progress, quantity, show, st
 from ptychofold.cli.group import grouped_table
 from ptychofold.cli.inspect_ import show_scan
 from ptychofold.cli.plot import check_folder, draw
+from ptychofold.errors import DependencyError
 
 if TYPE_CHECKING:
     from ptychofold.grouping import ScanGroups
     from ptychofold.raw_data import RawData
+    from ptychofold.reconstruction import Reconstruction
     from ptychofold.survey import PatternSummary
 
-__all__ = ["demo"]
+__all__ = ["FULL", "QUICK", "DemoSettings", "demo", "run_demo"]
 
 N_NEIGHBORS, SEED = 7, 0
 N_CONTRACT_GROUPS = 64
-BATCH_SIZE = 32
+STEPS = 1000
+"""Steps of the progress bar of training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """How long the demo works."""
+
+    network_epochs: int
+    """Passes of the network over the patterns."""
+    refinement_epochs: int
+    """Passes of the gradient engine, from the network's object."""
+    n_modes: int
+    """Incoherent probe modes that the refinement fits."""
+    batch_size: int = 16
+    """Patterns of a training step."""
+    held_out: float = 0.05
+    """Share of the patterns that the refinement never sees."""
+
+
+QUICK = DemoSettings(network_epochs=4, refinement_epochs=20, n_modes=3)
+FULL = DemoSettings(network_epochs=60, refinement_epochs=60, n_modes=5)
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Directory for the pictures.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Directory for what is made.")] = Path(
         "demo_output"
     ),
+    *,
+    full: Annotated[bool, typer.Option("--full", help="Train and refine several times as long.")] = False,
 ) -> None:
-    """Take the shipped scan (a measured Siemens star) all the way: inspect, group, contract, batches, pictures."""
+    """Take the shipped scan (a measured Siemens star) all the way: inspect, group, train, stitch, refine, report."""
     from ptychofold import samples
 
     check_folder(output)
-    scan = open_scan(samples.path("siemens"), lazy=False)
-    summary = inspect_step(scan)
-    groups = group_step(scan)
-    contract_step(scan)
-    batch_step(scan, groups)
-    picture_step(scan, summary, groups, output)
+    run_demo(open_scan(samples.path("siemens"), lazy=False), output, FULL if full else QUICK)
+
+
+def run_demo(scan: "RawData", output: Path, settings: DemoSettings) -> None:
+    """Take a scan all the way.
+
+    Parameters
+    ----------
+    scan
+        In memory.
+    output
+        Where pictures, results and the report go.
+    settings
+        How long to work.
+    """
+    with stopwatch() as seconds:
+        summary = inspect_step(scan)
+        groups = group_step(scan)
+        contract_step(scan)
+        network = network_step(scan, settings)
+        refined = refinement_step(scan, network, settings)
+        picture_step(scan, summary, groups, output)
+        result_step(scan, summary, output, stages=_stages(network, refined))
+        refined.save(output / "reconstruction.npz")
+    show("", f"done in {quantity(seconds(), 's')}")
 
 
 def inspect_step(scan: "RawData") -> "PatternSummary":
@@ -64,37 +109,106 @@ def group_step(scan: "RawData") -> "ScanGroups":
 
 def contract_step(scan: "RawData") -> None:
     """Show the shapes of the contract's grouped dictionary."""
-    _headline(f"The contract's dictionary of {N_CONTRACT_GROUPS} groups")
-    grouped = scan.generate_grouped_data(scan.N, K=N_NEIGHBORS, nsamples=N_CONTRACT_GROUPS, seed=SEED, gridsize=2)
+    n_groups = min(N_CONTRACT_GROUPS, len(scan))
+    _headline(f"The contract's dictionary of {n_groups} groups")
+    grouped = scan.generate_grouped_data(scan.N, K=N_NEIGHBORS, nsamples=n_groups, seed=SEED, gridsize=2)
     show(grouped_table(grouped))
 
 
-def batch_step(scan: "RawData", groups: "ScanGroups") -> None:
-    """Deliver one epoch of training batches and show its rate."""
-    from ptychofold.config import LoaderConfig
+def network_step(scan: "RawData", settings: DemoSettings) -> "Reconstruction | None":
+    """Train the small network on the patterns alone, predict every patch and stitch; None without Lightning."""
+    from ptychofold.cli.stitched import stitched_scan
+    from ptychofold.config import GroupingConfig, LoaderConfig, ModelConfig, TrainingConfig
     from ptychofold.data import GroupedDataset, make_loader
+    from ptychofold.models import PtychographyModel
+    from ptychofold.optional import require
 
-    _headline("One epoch of batches")
-    dataset = GroupedDataset(scan, groups)
-    loader = make_loader(dataset, LoaderConfig(batch_size=BATCH_SIZE, seed=SEED))
-    n_patterns = 0
-    shape: tuple[int, ...] = ()
-    with progress("delivering batches", total=len(loader)) as advance, stopwatch() as seconds:
-        for batch in loader:
-            n_patterns += batch.members.numel()
-            shape = max(shape, tuple(batch.diffraction.shape))
-            advance(1)
+    _headline("A network learns the scan from its patterns, without seeing the object")
+    try:
+        require("lightning", extra="train")
+    except DependencyError as missing:
+        show(f"left out: {plain(missing)}")
+        return None
+    from ptychofold.reconstruction.training import fit
+
+    model = PtychographyModel.for_scan(scan, ModelConfig())
+    grouping = GroupingConfig(grid=(1, 1), n_neighbors=N_NEIGHBORS, seed=SEED)
+    dataset = GroupedDataset(scan, grouping, scale=model.scaling.rms_input_scale)
+    loader = make_loader(dataset, LoaderConfig(batch_size=settings.batch_size, seed=SEED))
+    config = TrainingConfig(epochs=settings.network_epochs, accelerator="cpu", split_photons=0.5)
+    with progress("training", total=STEPS) as advance:
+        drawn = 0
+
+        def on_step(done: int, total: int, _loss: float) -> None:
+            nonlocal drawn
+            steps = STEPS * done // max(1, total)
+            advance(steps - drawn)
+            drawn = steps
+
+        record = fit(model, loader, None, config, on_step=on_step)
+    n_weights = sum(weight.numel() for weight in model.network.parameters())
     show(
-        f"{len(loader)} batches of {' × '.join(map(str, shape))} float32 amplitude in {seconds():.2f} s: "
-        f"{quantity(n_patterns / seconds())} patterns/s"
+        f"{quantity(n_weights)} weights, {settings.network_epochs} epochs in {quantity(record.seconds, 's')}: "
+        f"{quantity(record.patterns_per_second, 'patterns/s')}"
     )
+    with stopwatch() as seconds, progress("predicting", total=None):
+        result = stitched_scan(model, scan)
+    show(f"predicted and stitched {len(scan)} patches in {quantity(seconds(), 's')}: R = {result.r_factor:.4f}")
+    return result
+
+
+def refinement_step(scan: "RawData", network: "Reconstruction | None", settings: DemoSettings) -> "Reconstruction":
+    """Fit object and probe to the patterns by gradients, from the network's object."""
+    from ptychofold.cli.reconstruct import result_table
+    from ptychofold.config import GradientConfig
+    from ptychofold.reconstruction.iterative import EpochReport, reconstruct
+
+    _headline("Gradient refinement" + (" from the network's object" if network else " from a flat object"))
+    config = GradientConfig(
+        epochs=settings.refinement_epochs, n_modes=settings.n_modes, held_out=settings.held_out, seed=SEED
+    )
+    with progress("refining", total=config.epochs) as advance:
+
+        def on_epoch(_: EpochReport) -> None:
+            advance(1)
+
+        result = reconstruct(scan, config, start=network, on_epoch=on_epoch)
+    result_table(result)
+    return result
 
 
 def picture_step(scan: "RawData", summary: "PatternSummary", groups: "ScanGroups", folder: Path) -> None:
-    """Draw the report."""
+    """Draw the scan."""
     _headline("Pictures")
     for path in draw(scan, summary, folder, groups):
         show(plain(path))
+
+
+def result_step(
+    scan: "RawData", summary: "PatternSummary", folder: Path, *, stages: "list[tuple[str, Reconstruction]]"
+) -> None:
+    """Draw the results and write the report."""
+    from ptychofold.cli.report import scan_page, write_report
+    from ptychofold.plotting import Picture, plot_before_after, plot_reconstruction
+    from ptychofold.plotting.style import save_figure
+
+    pictures = [(name, Picture.of(result)) for name, result in stages]
+    name, last = pictures[-1]
+    with progress("drawing", total=3) as advance:
+        show(plain(save_figure(plot_before_after(pictures), folder / "before_after.png")))
+        advance(1)
+        show(plain(save_figure(plot_reconstruction(last, name=name), folder / "reconstruction.png")))
+        advance(1)
+        sections = scan_page(scan, summary, stages=pictures)
+        write_report(sections, folder / "report.html", title="Siemens star", subtitle="ptychofold demo")
+        advance(1)
+    show(f"[bold]{plain(folder / 'report.html')}[/], the whole story on one page")
+
+
+def _stages(network: "Reconstruction | None", refined: "Reconstruction") -> "list[tuple[str, Reconstruction]]":
+    if network is None:
+        return [("Gradients from a flat object", refined)]
+    return [("Network alone, stitched", network), ("Network, then gradients", refined)]
 
 
 def _headline(text: str) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ptychofold.survey import Survey
     from ptychofold.typing import ArraySource
 
-__all__ = ["inspect", "show_scan"]
+__all__ = ["inspect", "scan_facts", "show_scan"]
 
 NO_NEIGHBOR = "none: there is one scan point"
 
@@ -105,7 +105,8 @@ def _field_table(scan: "RawData") -> "Table":
     return table
 
 
-def _fact_table(scan: "RawData", found: "Survey") -> "Table":
+def scan_facts(scan: "RawData", found: "Survey") -> dict[str, str]:
+    """Return what a scan is, for people, by name."""
     known, size = scan.metadata, scan.metadata.pixel_size_m
     width = None if size is None else size[1]
     low, high = found.dose_range
@@ -127,8 +128,12 @@ def _fact_table(scan: "RawData", found: "Survey") -> "Table":
     }
     if len(scan.probe) > 1:
         facts["mode powers"] = ", ".join(f"{share:.1%}" for share in found.mode_powers)
+    return facts
+
+
+def _fact_table(scan: "RawData", found: "Survey") -> "Table":
     table = new_table("quantity", "value")
-    for name, value in facts.items():
+    for name, value in scan_facts(scan, found).items():
         table.add_row(name, plain(value))
     return table
 

@@ -21,6 +21,8 @@ from ptychofold.cli import (
     plot,
     preprocess,
     reconstruct,
+    report,
+    simulate,
     train,
     verify,
 )
@@ -94,6 +96,8 @@ app.command("bench")(bench.bench)
 app.command("train")(train.train)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("evaluate")(evaluate.evaluate)
+app.command("report")(report.report)
+app.command("simulate")(simulate.simulate)
 
 
 def _show_version(wanted: bool) -> bool:

@@ -1,5 +1,6 @@
 """``ptychofold plot``: the pictures of a scan."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,11 @@ from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
     from ptychofold.grouping import ScanGroups
+    from ptychofold.plotting import Picture
     from ptychofold.raw_data import RawData
     from ptychofold.survey import PatternSummary
 
-__all__ = ["draw", "plot"]
+__all__ = ["check_folder", "draw", "draw_result", "plot"]
 
 
 def plot(
@@ -36,15 +38,34 @@ def plot(
     measurement: MeasurementOption = MeasurementChoice.auto,
     patterns: PatternsOption = None,
 ) -> None:
-    """Draw a scan FILE into DIR: overview, positions with groups, patterns, probe, coverage, object."""
+    """Draw a FILE into DIR: of a scan overview, groups, patterns, probe, coverage; of a result object and losses."""
     from ptychofold.config import GroupingConfig
+    from ptychofold.formats import read_fields
     from ptychofold.grouping import group_scan
+    from ptychofold.plotting import Picture
 
     check_folder(output)
+    found = read_fields(file)
+    picture = Picture.of_fields(found)
+    if picture is not None and found.patterns is None and patterns is None:
+        draw_result(picture, output)
+        return
     scan = open_scan(file, measurement, patterns=patterns)
     config = GroupingConfig(grid=(gridsize, gridsize), n_neighbors=neighbors, seed=seed)
     groups = group_scan(scan.positions, config) if len(scan) > config.C else None
     for path in draw(scan, summarise(scan), output, groups):
+        show(f"wrote {plain(path)}")
+    if picture is not None and (picture.losses or picture.r_factor is not None):
+        draw_result(picture, output, without=("object", "probe"))
+
+
+def draw_result(picture: "Picture", folder: Path, *, without: Collection[str] = ()) -> None:
+    """Write the pictures of a result under a progress bar."""
+    from ptychofold.plotting import save_result_pictures
+
+    with progress("drawing", total=4) as advance:
+        paths = save_result_pictures(picture, folder, without=without, progress=advance)
+    for path in paths:
         show(f"wrote {plain(path)}")
 
 

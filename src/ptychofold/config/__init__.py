@@ -27,6 +27,7 @@ from ptychofold.config.preprocess import (
 from ptychofold.config.reading import ReadingConfig
 from ptychofold.config.recipe import RecipeConfig
 from ptychofold.config.reconstruction import GradientConfig, PtychiConfig, ReconstructionConfig
+from ptychofold.config.simulation import SimulationConfig
 from ptychofold.config.split import SplitConfig
 from ptychofold.config.training import TrainingConfig
 
@@ -56,6 +57,7 @@ __all__ = [
     "RecipeConfig",
     "ReconstructionConfig",
     "ScanGeometry",
+    "SimulationConfig",
     "SplitConfig",
     "Step",
     "TrainingConfig",

@@ -28,7 +28,7 @@ from ptychofold.physics.scaling_profiles import (
     scaling_type,
 )
 from ptychofold.physics.scan_patterns import SCAN_PATTERNS, make_positions, object_side
-from ptychofold.physics.simulation import simulate
+from ptychofold.physics.simulation import simulate, simulate_scan
 
 __all__ = [
     "OBJECTS",
@@ -69,6 +69,7 @@ __all__ = [
     "scaling_from_dict",
     "scaling_type",
     "simulate",
+    "simulate_scan",
     "split_region",
     "thin_counts",
     "total_variation",

@@ -6,15 +6,19 @@ import numpy as np
 import torch
 from jaxtyping import Complex64, Float64, Num, Shaped
 
+from ptychofold.config import SimulationConfig
 from ptychofold.errors import DomainError, ShapeError
 from ptychofold.metadata import Metadata
 from ptychofold.physics.forward import ForwardModel
 from ptychofold.physics.geometry import Geometry
 from ptychofold.physics.noise import poisson_counts
+from ptychofold.physics.objects import make_object
+from ptychofold.physics.probes import make_probe
+from ptychofold.physics.scan_patterns import make_positions, object_side
 from ptychofold.raw_data import RawData
 from ptychofold.typing import Measurement
 
-__all__ = ["simulate"]
+__all__ = ["simulate", "simulate_scan"]
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +103,43 @@ def simulate(
             n_photons=n_photons,
             extra={"simulation": {"seed": seed, "geometry": geometry.model_dump(mode="json")}},
         ),
+    )
+
+
+def simulate_scan(config: SimulationConfig, *, geometry: Geometry | None = None) -> RawData:
+    """Simulate a scan of a named object on a named scan pattern.
+
+    Parameters
+    ----------
+    config
+        What is scanned, where, by what light; the same settings give the same scan on every machine.
+    geometry
+        How the exit wave reaches the detector, and the units; far field if None.
+
+    Raises
+    ------
+    DomainError
+        If no counts of this dose fit into 32 bits.
+
+    Examples
+    --------
+    >>> scan = simulate_scan(SimulationConfig(N=16, n_scan=9, object="lines"))
+    >>> scan.patterns.shape, scan.object.shape
+    ((9, 16, 16), (20, 20))
+    """
+    side = object_side(config.n_scan, size=config.N, step=config.step_px)
+    positions = make_positions(config.scan, (side, side), size=config.N, step=config.step_px, seed=config.seed)
+    spread = config.nominal_error * np.random.default_rng([config.seed, 1]).standard_normal(positions.shape)
+    return simulate(
+        make_object(
+            config.object, (side, side), seed=config.seed, absorption=config.absorption, phase_rad=config.phase_rad
+        ),
+        make_probe(config.probe, config.N),
+        positions,
+        seed=config.seed,
+        n_photons=config.n_photons,
+        geometry=geometry,
+        positions_nominal=positions + spread if config.nominal_error else None,
     )
 
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from ptychofold.plotting.style import ACCENTS, INK, MUTED
 from ptychofold.reconstruction.metrics import RingCorrelation
 
-__all__ = ["plot_losses", "plot_ring_correlation"]
+__all__ = ["frame_curve", "plot_losses", "plot_ring_correlation"]
 
 
 def plot_losses(axes: Axes, losses: Mapping[str, Sequence[float]], *, label: str = "loss") -> Axes:
@@ -33,7 +33,7 @@ def plot_losses(axes: Axes, losses: Mapping[str, Sequence[float]], *, label: str
     axes.set_xlabel("epoch", fontsize=8, color=INK)
     axes.set_ylabel(label, fontsize=8, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _frame(axes, legend=len(losses) > 1)
+    frame_curve(axes, legend=len(losses) > 1)
     return axes
 
 
@@ -65,11 +65,12 @@ def plot_ring_correlation(axes: Axes, rings: RingCorrelation, *, pixel_size_m: f
     axes.set_ylim(min(0.0, float(np.nanmin(rings.correlation))) - 0.02, 1.05)
     axes.set_xlabel("spatial frequency " + ("(1/px)" if pixel_size_m is None else "(1/µm)"), fontsize=8, color=INK)
     axes.set_ylabel("correlation", fontsize=8, color=INK)
-    _frame(axes, legend=True)
+    frame_curve(axes, legend=True)
     return axes
 
 
-def _frame(axes: Axes, *, legend: bool) -> None:
+def frame_curve(axes: Axes, *, legend: bool) -> None:
+    """Give curves their grid and light axes, and a legend if wanted."""
     axes.grid(visible=True, color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=7, color=MUTED, labelcolor=INK, length=2.5)

@@ -1,6 +1,6 @@
 """Pictures of results: object, probe and coverage; before and after; one object against another."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -181,7 +181,11 @@ def plot_comparison(pair: AlignedObjects, *, pixel_size_m: tuple[float, float] |
 
 
 def save_result_pictures(
-    picture: Picture, folder: str | Path, *, progress: Callable[[int], None] | None = None
+    picture: Picture,
+    folder: str | Path,
+    *,
+    without: Collection[str] = (),
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[Path, ...]:
     """Write every picture of a result as PNG; each appears whole or not at all.
 
@@ -191,25 +195,33 @@ def save_result_pictures(
         What to draw.
     folder
         Where to; made if absent.
+    without
+        Names of pictures that are not wanted, of ``reconstruction``, ``object``, ``probe`` and ``loss``.
     progress
         Told 1 after each picture.
     """
     paths = []
-    for name, figure in _figures(picture):
-        paths.append(save_figure(figure, Path(folder) / f"{name}.png"))
+    for name, draw in _figures(picture).items():
+        if name in without:
+            continue
+        paths.append(save_figure(draw(), Path(folder) / f"{name}.png"))
         if progress is not None:
             progress(1)
     return tuple(paths)
 
 
-def _figures(picture: Picture) -> Iterator[tuple[str, Figure]]:
-    yield "reconstruction", plot_reconstruction(picture)
-    yield "object", plot_object(picture.object, pixel_size_m=picture.pixel_size_m, light=picture.light)
-    yield "probe", plot_probe(picture.probe, pixel_size_m=picture.pixel_size_m)
-    if picture.losses:
+def _figures(picture: Picture) -> dict[str, Callable[[], Figure]]:
+    def loss() -> Figure:
         figure = new_figure(5.4, 3.6)
         title(plot_losses(figure.subplots(), {"loss": picture.losses}, label="loss of an epoch"), "Loss")
-        yield "loss", figure
+        return figure
+
+    found: dict[str, Callable[[], Figure]] = {
+        "reconstruction": lambda: plot_reconstruction(picture),
+        "object": lambda: plot_object(picture.object, pixel_size_m=picture.pixel_size_m, light=picture.light),
+        "probe": lambda: plot_probe(picture.probe, pixel_size_m=picture.pixel_size_m),
+    }
+    return {**found, "loss": loss} if picture.losses else found
 
 
 def _lit_part(picture: Picture) -> tuple[Complex64[np.ndarray, "h w"], np.ndarray]:

@@ -18,10 +18,12 @@ from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.training import OnStep, TrainingRecord, fit
 
-__all__ = ["RUN_FILE", "RunConfig", "prepare_run", "train_run"]
+__all__ = ["HISTORY_FILE", "RUN_FILE", "RunConfig", "prepare_run", "read_history", "train_run"]
 
 RUN_FILE = "run.toml"
 """Name of the settings below ``output_dir``."""
+HISTORY_FILE = "history.json"
+"""Name of the losses of each epoch beside them."""
 
 
 class RunConfig(Config):
@@ -148,7 +150,30 @@ def train_run(
             settled = run.replace(scan=run.scan.absolute(), model=model.config)
             partial.write_text(settled.to_toml(), encoding="utf-8")
     record = fit(model, train, validation, run.training, resume=resume, on_step=on_step)
+    _keep_history(run, record, resumed=resume is not None)
     return model, record
+
+
+def read_history(folder: str | Path) -> dict[str, list[float]]:
+    """Return the losses of each epoch that a run has kept, by name; empty if it has kept none."""
+    path = Path(folder) / HISTORY_FILE
+    if not path.is_file():
+        return {}
+    epochs = json.loads(path.read_text(encoding="utf-8"))
+    names = [name for name in epochs[-1] if name != "epoch"] if epochs else []
+    return {name: [epoch[name] for epoch in epochs if epoch.get(name) is not None] for name in names}
+
+
+def _keep_history(run: RunConfig, record: TrainingRecord, *, resumed: bool) -> None:
+    """Write the losses of each epoch after those of the run that was resumed."""
+    if run.training.output_dir is None:
+        return
+    path = run.training.output_dir / HISTORY_FILE
+    new = [dict(losses) for losses in record.epochs if losses.get("epoch", run.training.epochs) < run.training.epochs]
+    old = json.loads(path.read_text(encoding="utf-8")) if resumed and path.is_file() else []
+    kept = [losses for losses in old if not new or losses["epoch"] < new[0]["epoch"]]
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(kept + new), encoding="utf-8")
 
 
 def _open(run: RunConfig) -> RawData:

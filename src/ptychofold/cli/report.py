@@ -1,0 +1,135 @@
+"""``ptychofold report``: one HTML page of a scan, a store, a result or a training run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ptychofold.cli.common import (
+    MeasurementChoice,
+    MeasurementOption,
+    PatternsOption,
+    is_store,
+    open_any,
+    open_scan,
+    plain,
+    progress,
+    show,
+    summarise,
+)
+from ptychofold.cli.inspect_ import scan_facts
+from ptychofold.errors import ConfigError, MissingFieldError
+
+if TYPE_CHECKING:
+    from ptychofold.plotting import Picture
+    from ptychofold.plotting.page import Section
+    from ptychofold.raw_data import RawData
+    from ptychofold.survey import PatternSummary
+
+__all__ = ["report", "scan_page", "write_report"]
+
+
+def report(
+    file: Annotated[Path, typer.Argument(metavar="FILE|STORE|RUN", help="A scan, a result, a store, or a run's DIR.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page.")] = Path("report.html"),
+    patterns: PatternsOption = None,
+    measurement: MeasurementOption = MeasurementChoice.auto,
+) -> None:
+    """Write one self-contained page: facts, warnings, an interactive scan map, patterns, probe, coverage, results.
+
+    It loads nothing from a network. Of a training run it shows the losses, and what the network makes of its scan.
+    """
+    if output.suffix.lower() not in {".html", ".htm"}:
+        raise ConfigError(f"expected a page that ends in .html; found {output}.")
+    if file.is_dir() and not is_store(file):
+        sections, title = run_page(file)
+    elif patterns is None and (picture := _without_patterns(file)) is not None:
+        from ptychofold.plotting.html_report import result_sections
+
+        sections, title = result_sections(picture, name=file.name), file.name
+    else:
+        scan = open_any(file, measurement) if patterns is None else open_scan(file, measurement, patterns=patterns)
+        sections, title = scan_page(scan, summarise(scan)), file.name
+    write_report(sections, output, title=title, subtitle=str(file.name))
+    show(f"wrote {plain(output)}")
+
+
+def write_report(sections: "Sequence[Section]", output: Path, *, title: str, subtitle: str) -> None:
+    """Write the sections as one page."""
+    from ptychofold.plotting.page import page, save_page
+
+    save_page(page(title, sections, subtitle=subtitle), output)
+
+
+def scan_page(
+    scan: "RawData", summary: "PatternSummary", *, stages: "Sequence[tuple[str, Picture]]" = ()
+) -> "list[Section]":
+    """Return the sections of a scan, and of its object if it has one or of the stages that led to one."""
+    from ptychofold.plotting import Picture
+    from ptychofold.plotting.html_report import result_sections, scan_sections
+    from ptychofold.survey import survey
+
+    found = survey(scan, summary)
+    with progress("drawing the report", total=None):
+        sections = scan_sections(scan, summary, scan_facts(scan, found), warnings=found.warnings)
+        picture = stages[-1][1] if stages else Picture.of_fields(scan.to_fields())
+        if picture is not None:
+            name = stages[-1][0] if stages else "Object of the file"
+            sections += result_sections(picture, stages=stages, name=name)
+    return sections
+
+
+def run_page(folder: Path) -> "tuple[list[Section], str]":
+    """Return the sections of a training run: losses, what the network makes of its scan, and the scan."""
+    from ptychofold.cli.stitched import stitched_scan
+    from ptychofold.plotting import Picture
+    from ptychofold.plotting.html_report import losses_section
+    from ptychofold.plotting.page import Section, facts_table
+    from ptychofold.reconstruction.checkpoint import load_checkpoint, read_description
+    from ptychofold.reconstruction.run import RUN_FILE, RunConfig, read_history
+    from ptychofold.reconstruction.training import MODEL_FILE
+
+    if not (folder / RUN_FILE).is_file():
+        raise MissingFieldError(
+            f"expected a store or a training run, which has {RUN_FILE}; found neither. Name a scan file in it.",
+            path=folder,
+            field="run",
+        )
+    run = RunConfig.from_file(folder / RUN_FILE)
+    model_file = folder / MODEL_FILE
+    if not model_file.is_file():
+        raise MissingFieldError(
+            "expected a trained model in the run's directory; found none. Train it with ptychofold train.",
+            path=model_file,
+            field="model",
+        )
+    description = read_description(model_file)
+    facts = {
+        "network": f"{run.model.architecture}, {run.model.size}",
+        "grid": " × ".join(map(str, run.grouping.grid)),
+        "epochs": str(run.training.epochs),
+        "loss": f"{run.training.loss}, {run.training.mode}",
+        **{name.replace("_", " "): f"{value:.5g}" for name, value in description["losses"].items()},
+        "scan": run.scan.name,
+    }
+    sections = [Section(title="Training run", body=facts_table(facts))]
+    if history := read_history(folder):
+        sections.append(losses_section(history, heading="Training losses"))
+    scan = open_any(run.scan, MeasurementChoice(run.measurement))
+    with progress("predicting", total=None):
+        result = stitched_scan(load_checkpoint(model_file), scan)
+    stages = [("Network, stitched", Picture.of(result))]
+    return [*sections, *scan_page(scan, summarise(scan), stages=stages)], f"Run {folder.absolute().name}"
+
+
+def _without_patterns(file: Path) -> "Picture | None":
+    """Return the picture of a file that has an object and no patterns, such as a product."""
+    if file.is_dir():
+        return None
+    from ptychofold.formats import read_fields
+    from ptychofold.plotting import Picture
+
+    found = read_fields(file)
+    return Picture.of_fields(found) if found.patterns is None else None
