@@ -14,6 +14,7 @@ from ptychofold.config import ReadingConfig, RecipeConfig
 from ptychofold.errors import MissingFieldError, UnsupportedFormatError
 from ptychofold.formats import (
     cxi,
+    eiger,
     nexus,
     npz,
     pairs,
@@ -47,6 +48,7 @@ FORMATS: tuple[Format, ...] = (
     pairs.FOLD_SLICE,
     ptyd.FORMAT,
     ptylab.FORMAT,
+    eiger.FORMAT,
 )
 """Every known format; where a file fits several, the first one reads it."""
 

@@ -11,7 +11,7 @@ from ptychofold.typing import ArraySource, Measurement
 
 __all__ = ["estimated_probe", "mean_intensity"]
 
-BLOCK_BYTES = 1 << 25
+BLOCK_BYTES = 1 << 23
 N_INSPECTED = 64
 
 
