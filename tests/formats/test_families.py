@@ -183,3 +183,55 @@ def test_ptylab_from_python_and_from_matlab_is_the_same_scan(tmp_path: Path, mat
         file["encoder"] = METRES[:, 0]
     with pytest.raises(ShapeError, match=r"expected an encoder of shape \(scan, 2\)"):
         pf.read(path)
+
+
+def _matlab(path: Path, content: dict[str, np.ndarray], *, modern: bool) -> Path:
+    """Save as MATLAB does: version 5 by SciPy, version 7.3 as HDF5 with its axes reversed and complex pairs."""
+    if not modern:
+        from scipy.io import savemat
+
+        nested: dict[str, object] = {}
+        for name, value in content.items():
+            group, _, leaf = name.rpartition("/")
+            (nested.setdefault(group, {}) if group else nested)[leaf] = value  # type: ignore[index]
+        savemat(path, nested)
+        return path
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, value in content.items():
+            array = value.T
+            if np.iscomplexobj(array):
+                pairs = np.empty(array.shape, [("real", "f4"), ("imag", "f4")])
+                pairs["real"], pairs["imag"] = array.real, array.imag
+                array = pairs
+            file[name] = array
+    return path
+
+
+@pytest.mark.parametrize("modern", [False, True])
+def test_a_reconstruction_saved_by_matlab_joins_its_patterns(tmp_path: Path, modern: bool) -> None:
+    scan = make_scan(n_scan=N_SCAN, N=N, n_modes=2)
+    assert scan.object is not None
+    height, width = scan.object.shape
+    content = {
+        "object": scan.object,
+        "probe": np.moveaxis(scan.probe, 0, -1),
+        "outputs/probe_positions": scan.positions[:, ::-1] - [(width - N) / 2 + N // 2, (height - N) / 2 + N // 2],
+        "p/dx_spec": np.array([[2e-9, 3e-9]]),
+        "p/lambda": np.array([[1.5e-10]]),
+    }
+    path = _matlab(tmp_path / "recon.mat", content, modern=modern)
+    found = pf.read(path, patterns=_dp(tmp_path / "s_dp.hdf5"))
+    np.testing.assert_allclose(found.positions, scan.positions, atol=1e-9)
+    np.testing.assert_array_equal(found.probe, scan.probe)
+    np.testing.assert_array_equal(found.object, scan.object)
+    assert found.metadata.pixel_size_m == (3e-9, 2e-9)
+    assert found.metadata.wavelength_m == 1.5e-10
+    content["outputs/probe_positions"] = np.zeros((3, 3))
+    with pytest.raises(ShapeError, match=r"expected object \(H, W\), probe \(N, N, mode\) and positions \(scan, 2\)"):
+        read_fields(_matlab(tmp_path / "b.mat", content, modern=modern))
+    del content["outputs/probe_positions"]
+    with pytest.raises(MissingFieldError, match="expected outputs/probe_positions in the MATLAB file"):
+        read_fields(
+            _matlab(tmp_path / "c.mat", content, modern=modern),
+            reading=pf.ReadingConfig(format="PtychoShelves reconstruction"),
+        )

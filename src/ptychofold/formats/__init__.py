@@ -21,8 +21,10 @@ from ptychofold.formats import (
     ptychodus_diffraction,
     ptychodus_product,
     ptychodus_training,
+    ptychoshelves,
     ptyd,
     ptylab,
+    tiff,
     tike,
 )
 from ptychofold.formats.base import Format, check_file
@@ -49,6 +51,8 @@ FORMATS: tuple[Format, ...] = (
     ptyd.FORMAT,
     ptylab.FORMAT,
     eiger.FORMAT,
+    tiff.FORMAT,
+    ptychoshelves.FORMAT,
 )
 """Every known format; where a file fits several, the first one reads it."""
 
