@@ -37,6 +37,18 @@ class GroupedDataModule(LightningDataModule):
         Batches hold "amplitude" or "counts".
     ground_truth
         Put true object patches into the batches.
+
+    Notes
+    -----
+    The loaders give each rank its share of the batches themselves: in a distributed run pass
+    ``use_distributed_sampler=False`` to Lightning's Trainer.
+
+    Examples
+    --------
+    >>> from ptychofold.testing import make_scan
+    >>> module = GroupedDataModule(make_scan(n_scan=49, N=16), GroupingConfig(grid=(2, 2), n_neighbors=5, seed=0))
+    >>> next(iter(module.val_dataloader())).diffraction.shape[1:]
+    torch.Size([4, 16, 16])
     """
 
     def __init__(
