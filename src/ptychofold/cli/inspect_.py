@@ -111,7 +111,7 @@ def scan_facts(scan: "RawData", found: "Survey") -> dict[str, str]:
     width = None if size is None else size[1]
     low, high = found.dose_range
     facts = {
-        "format": known.format or "unknown",
+        "format": " · ".join(filter(None, (known.format or "unknown", known.format_reason))),
         "measurement": f"{scan.measurement} ({known.measurement_reason})",
         "wavelength": "unknown" if known.wavelength_m is None else quantity(known.wavelength_m, "m"),
         "object pixel": "unknown" if size is None else " × ".join(quantity(s * 1e9, "nm") for s in size),
@@ -146,6 +146,7 @@ def _facts(scan: "RawData", found: "Survey") -> dict[str, object]:
     return {
         "path": known.source,
         "format": known.format,
+        "format_reason": known.format_reason,
         "n_scan": len(scan),
         "N": scan.N,
         "measurement": scan.measurement,
