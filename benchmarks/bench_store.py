@@ -144,7 +144,7 @@ def write_alone(path: Path, n_bytes: int) -> float:
     return taken
 
 
-def bench_ingest(folder: Path, *, gigabytes: float, kinds: list[str], N: int = 256) -> bool:
+def bench_ingest(folder: Path, *, gigabytes: float, kinds: list[str], rounds: int, N: int = 256) -> bool:
     """Compare with reading alone, and with the slower of reading alone and writing alone, which bounds any copy."""
     good = True
     n_scan = int(gigabytes * 1e9 / (N * N * 2))
@@ -153,7 +153,7 @@ def bench_ingest(folder: Path, *, gigabytes: float, kinds: list[str], N: int = 2
         path = folder / f"scan.{'npz' if kind == 'npz' else 'h5'}"
         write_source(path, kind, n_scan, N)
         ratios = []
-        for _ in range(3):
+        for _ in range(rounds):
             reading, writing = read_alone(read_source(path, kind)), write_alone(folder / "plain", raw)
             scan = read_source(path, kind)
             with watched("RssAnon") as peak:
@@ -340,13 +340,14 @@ def main() -> int:
     parser.add_argument("what", choices=["ingest", "open", "kill", "live"])
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=30)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = {
-            "ingest": lambda: bench_ingest(folder, gigabytes=given.gigabytes, kinds=given.kinds),
+            "ingest": lambda: bench_ingest(folder, gigabytes=given.gigabytes, kinds=given.kinds, rounds=given.rounds),
             "open": lambda: bench_open(folder, gigabytes=given.gigabytes),
             "kill": lambda: bench_kill(folder, times=given.times),
             "live": lambda: bench_live(folder, seconds=given.seconds),

@@ -189,7 +189,7 @@ def _draw_combinations(
     n_seeds = n_scan if n_groups is None or oversampled else -(-n_groups // per_seed)
     order = _seed_order(rng, n_scan, config)
     query_all = oversampled or _is_restricted(config)
-    queried = np.arange(n_scan) if query_all else np.sort(order[:n_seeds])
+    queried = np.arange(n_scan) if query_all else _sorted(order[:n_seeds], n_scan)
     candidates = _candidates(points, queried, config, oversampled=oversampled, workers=workers)
     totals = candidates.totals()
     n_left_out = int(np.count_nonzero(totals == 0))
@@ -200,7 +200,7 @@ def _draw_combinations(
     else:
         rows = order[totals[order] > 0][:n_seeds] if query_all else np.arange(n_seeds)
         _check_enough_seeds(len(rows), n_seeds, n_left_out, config)
-        rows = np.sort(rows)
+        rows = _sorted(rows, n_scan)
         ranks = draw_ranks(rng, totals[rows], per_seed).ravel()[:n_groups]
         rows = np.repeat(rows, per_seed)[:n_groups]
     return candidates.seeds[rows], _members(candidates, rows, ranks, config.C), n_left_out
@@ -210,6 +210,13 @@ def _seed_order(rng: np.random.Generator, n_scan: int, config: GroupingConfig) -
     if config.n_groups is None or config.sampling == "sequential":
         return np.arange(n_scan)
     return rng.permutation(n_scan)
+
+
+def _sorted(numbers: Int64[np.ndarray, " n"], length: int) -> Int64[np.ndarray, " n"]:
+    """Sort different numbers below ``length`` in one pass."""
+    present = np.zeros(length, bool)
+    present[numbers] = True
+    return np.flatnonzero(present)
 
 
 def _is_restricted(config: GroupingConfig) -> bool:

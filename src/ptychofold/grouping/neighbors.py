@@ -130,7 +130,7 @@ def nearest_neighbors(
     tree
         Tree of the positions.
     seeds
-        Scan points to query around.
+        Scan points to query around, each once.
     K
         Neighbors of each; fewer if the scan has fewer others.
     max_distance
@@ -146,9 +146,7 @@ def nearest_neighbors(
     """
     K = min(K, tree.n - 1)
     bound = np.inf if max_distance is None else np.nextafter(max_distance, np.inf)
-    place = np.empty(tree.n, np.int64)
-    place[tree.indices] = np.arange(tree.n)
-    order = np.argsort(place[seeds])  # seeds of one leaf are queried together, while the leaf is in the cache
+    order = _by_leaf(tree, seeds)
     for start in range(0, len(seeds), _CHUNK):
         rows = order[start : start + _CHUNK]
         distances, neighbors = tree.query(tree.data[seeds[rows]], k=K + 1, distance_upper_bound=bound, workers=workers)
@@ -213,6 +211,17 @@ def quadrant_candidates(
 def build_tree(positions: Positions) -> cKDTree:
     """Build the tree that the native grouping queries; splitting at midpoints is faster than at medians."""
     return cKDTree(positions, balanced_tree=False, compact_nodes=False)
+
+
+def _by_leaf(tree: cKDTree, seeds: Int[np.ndarray, " seed"]) -> Int64[np.ndarray, " seed"]:
+    """Return the numbers of the seeds, those of one leaf together, so that they are queried while it is in the cache.
+
+    No scan point may be a seed twice.
+    """
+    number = np.full(tree.n, -1, np.int32)
+    number[seeds] = np.arange(len(seeds), dtype=np.int32)
+    by_leaf = number[tree.indices]
+    return by_leaf[by_leaf >= 0].astype(np.int64)
 
 
 def _quadrants(places: Float64[np.ndarray, "seed K 2"]) -> Int8[np.ndarray, "seed K"]:
