@@ -42,8 +42,11 @@ def sniff(path: Path) -> str | None:
         return None
     from scipy.io import whosmat
 
-    with _matlab_errors_refused(path):
-        present = {name for name, _, _ in whosmat(path)}
+    try:
+        with _matlab_errors_refused(path):
+            present = {name for name, _, _ in whosmat(path)}
+    except FormatError:
+        return None
     return "a MATLAB 5 file with object, probe, outputs" if {"object", "probe", "outputs"} <= present else None
 
 
