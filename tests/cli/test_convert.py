@@ -1,7 +1,9 @@
 """The command that writes a scan in another format."""
 
+import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -45,7 +47,6 @@ def test_what_is_lost_is_counted_and_named(tmp_path: Path) -> None:
 
 
 def test_what_the_file_lacks_is_taken_from_the_options(tmp_path: Path) -> None:
-    import h5py
 
     rng = np.random.default_rng(0)
     with h5py.File(tmp_path / "a.h5", "w") as file:
@@ -98,3 +99,19 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     assert result.exit_code == code, result.output
     assert why in " ".join(result.output.split())
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_inspect_and_ingest_take_the_same_options(tmp_path: Path) -> None:
+    scan = make_scan(n_scan=6, N=16)
+    np.save(tmp_path / "probe.npy", scan.probe)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["dp"] = scan.patterns.read(slice(None))
+    lines = [f"{y:.9f} {x:.9f}" for y, x in scan.positions]
+    (tmp_path / "p.txt").write_text("\n".join(lines))
+    options = ["--positions", tmp_path / "p.txt", "--frame", "unit=px", "--probe", tmp_path / "probe.npy"]
+    inspected = RUNNER.invoke(app, ["inspect", str(tmp_path / "a.h5"), "--json", *map(str, options)])
+    assert inspected.exit_code == 0, inspected.output
+    assert json.loads(inspected.stdout)["format_reason"] == "an HDF5 file with dp and nothing beside it"
+    stored = RUNNER.invoke(app, ["ingest", str(tmp_path / "a.h5"), "-o", str(tmp_path / "out"), *map(str, options)])
+    assert stored.exit_code == 0, stored.output
+    assert (tmp_path / "out" / "a" / "manifest.json").is_file()

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from ptychofold.config import ReadingConfig
     from ptychofold.raw_data import RawData
     from ptychofold.survey import PatternSummary
 
@@ -74,11 +75,12 @@ def open_scan(
     *,
     lazy: bool = True,
     patterns: Path | None = None,
+    reading: "ReadingConfig | None" = None,
 ) -> "RawData":
-    """Read and check a scan file, with the patterns of a second one if it has none."""
+    """Read and check a scan file, with the patterns of a second one if it has none, completed by ``reading``."""
     from ptychofold.raw_data import RawData
 
-    return RawData.from_file(path, measurement=measurement.value, lazy=lazy, patterns=patterns)
+    return RawData.from_file(path, measurement=measurement.value, lazy=lazy, patterns=patterns, reading=reading)
 
 
 def is_store(path: Path) -> bool:

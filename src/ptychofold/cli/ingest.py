@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptychofold.cli.common import MeasurementChoice, MeasurementOption, new_table, progress, quantity, show
+from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import StoreError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ptychofold.cli.common import Advance
+    from ptychofold.config import ReadingConfig
     from ptychofold.data.bulk import Ingested
 
 __all__ = ["ingest", "ingested_table"]
@@ -23,6 +25,7 @@ STEPS = 1000
 MOST_PROCESSES = 8
 
 
+@with_reading_options
 def ingest(
     files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Scan files; recognised by their content.")],
     *,
@@ -34,6 +37,7 @@ def ingest(
     dask: Annotated[
         str | None, typer.Option("--dask", metavar="ADDRESS", help="Let the workers of this Dask scheduler ingest.")
     ] = None,
+    reading: "ReadingConfig",
 ) -> None:
     """Copy scans into stores that train at the machine's speed: patterns once, in the detector's own numbers.
 
@@ -49,6 +53,7 @@ def ingest(
             files,
             output,
             measurement=measurement.value,
+            reading=reading,
             processes=n_processes,
             dask=dask,
             on_done=bar.on_done,

@@ -21,12 +21,14 @@ from ptychofold.cli.common import (
     show,
     summarise,
 )
+from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError, FormatError, PtychoError
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
+    from ptychofold.config import ReadingConfig
     from ptychofold.raw_data import RawData
     from ptychofold.survey import Survey
     from ptychofold.typing import ArraySource
@@ -36,11 +38,14 @@ __all__ = ["inspect", "scan_facts", "show_scan"]
 NO_NEIGHBOR = "none: there is one scan point"
 
 
+@with_reading_options
 def inspect(
     file: ScanArgument,
+    *,
     measurement: MeasurementOption = MeasurementChoice.auto,
     patterns: PatternsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    reading: "ReadingConfig",
 ) -> None:
     """Show what a scan FILE holds, its dose, overlap, coverage, and what looks wrong; of a directory, a line a scan."""
     if file.is_dir():
@@ -48,11 +53,11 @@ def inspect(
             raise ConfigError(
                 "expected one scan file with --patterns; found a directory. Inspect its files one by one."
             )
-        _inspect_directory(file, measurement, as_json=as_json)
+        _inspect_directory(file, measurement, reading, as_json=as_json)
         return
     from ptychofold.survey import survey
 
-    scan = open_scan(file, measurement, patterns=patterns)
+    scan = open_scan(file, measurement, patterns=patterns, reading=reading)
     found = survey(scan, summarise(scan))
     if as_json:
         typer.echo(json.dumps(_facts(scan, found), ensure_ascii=False))
@@ -161,7 +166,9 @@ def _facts(scan: "RawData", found: "Survey") -> dict[str, object]:
     }
 
 
-def _inspect_directory(folder: Path, measurement: MeasurementChoice, *, as_json: bool) -> None:
+def _inspect_directory(
+    folder: Path, measurement: MeasurementChoice, reading: "ReadingConfig", *, as_json: bool
+) -> None:
     """Show one line a file, in the order of names; files that are no scans are named, and end in exit code 3."""
     from ptychofold.survey import survey
 
@@ -173,7 +180,7 @@ def _inspect_directory(folder: Path, measurement: MeasurementChoice, *, as_json:
     with progress("inspecting scans", total=len(files)) as advance:
         for file in files:
             try:
-                scan = open_scan(file, measurement)
+                scan = open_scan(file, measurement, reading=reading)
                 scans.append(_facts(scan, survey(scan)))
             except PtychoError as error:
                 failures[file.name] = str(error).removeprefix(f"{file}: ").split(". ")[0]

@@ -52,20 +52,21 @@ WORDS = {"particle": "electron", "propagation": "near_field"}
 
 
 def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of the table; they reach it as its keyword ``reading``, a `ReadingConfig`."""
+    """Give a command the options of the table that it has not itself; they reach it as its keyword ``reading``."""
+    own = [found for name, found in inspect.signature(command).parameters.items() if name != "reading"]
+    options = [option for option in OPTIONS if _name(option) not in {found.name for found in own}]
 
     @functools.wraps(command)
     def run(**arguments: object) -> None:
         from ptychofold.config import ReadingConfig
 
-        given = {option.setting: arguments.pop(_name(option)) for option in OPTIONS}
+        given = {option.setting: arguments.pop(_name(option)) for option in options}
         stated = {name: _value(name, value) for name, value in given.items() if value not in (None, False)}
         command(**arguments, reading=ReadingConfig.from_mapping(stated))
 
-    own = [found for name, found in inspect.signature(command).parameters.items() if name != "reading"]
     added = [
         inspect.Parameter(_name(option), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(option))
-        for option in OPTIONS
+        for option in options
     ]
     parameters = [found.replace(kind=inspect.Parameter.KEYWORD_ONLY) for found in own] + added
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

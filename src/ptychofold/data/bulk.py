@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Protocol
 
+from ptychofold.config import ReadingConfig
 from ptychofold.data.ingest import OnProgress
 from ptychofold.data.store import PatternStore
 from ptychofold.door import RequestedMeasurement
@@ -39,12 +41,18 @@ class Ingested:
 
 
 def ingest_file(
-    file: Path, store: Path, *, measurement: RequestedMeasurement = "auto", on_progress: OnProgress | None = None
+    file: Path,
+    store: Path,
+    *,
+    measurement: RequestedMeasurement = "auto",
+    reading: ReadingConfig | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Ingested:
     """Ingest one file; an error of ptychofold is returned, not raised."""
     start = time.perf_counter()
     try:
-        made = PatternStore.create(RawData.from_file(file, measurement=measurement), store, on_progress=on_progress)
+        scan = RawData.from_file(file, measurement=measurement, reading=reading)
+        made = PatternStore.create(scan, store, on_progress=on_progress)
     except PtychoError as error:
         logger.info("%s: not ingested: %s", file, error)
         return Ingested(file=file, store=store, seconds=time.perf_counter() - start, error=error)
@@ -63,6 +71,7 @@ def ingest_many(
     directory: str | Path,
     *,
     measurement: RequestedMeasurement = "auto",
+    reading: ReadingConfig | None = None,
     processes: int = 1,
     dask: str | None = None,
     on_done: Callable[[Ingested], None] | None = None,
@@ -80,6 +89,8 @@ def ingest_many(
         Where the stores go; created if absent.
     measurement
         As in `RawData.from_file`.
+    reading
+        As in `RawData.from_file`; the same for every file.
     processes
         Files that are ingested at the same time; 1 stays in this process.
     dask
@@ -106,12 +117,13 @@ def ingest_many(
     jobs = _jobs(files, Path(directory).absolute())
     if processes < 1:
         raise ConfigError(f"expected at least 1 process; found {processes}.")
+    ingest = partial(ingest_file, measurement=measurement, reading=_absolute(reading))
     if dask is not None:
-        results = _on_dask(jobs, measurement=measurement, address=dask)
+        results = _on_dask(jobs, ingest, address=dask)
     elif processes == 1 or len(jobs) < 2:
-        results = (ingest_file(file, store, measurement=measurement, on_progress=on_progress) for file, store in jobs)
+        results = (ingest(file, store, on_progress=on_progress) for file, store in jobs)
     else:
-        results = _in_processes(jobs, measurement=measurement, processes=min(processes, len(jobs)))
+        results = _in_processes(jobs, ingest, processes=min(processes, len(jobs)))
     done: dict[Path, Ingested] = {}
     for result in results:
         done[result.store] = result
@@ -134,15 +146,23 @@ def _jobs(files: Iterable[str | Path], directory: Path) -> list[tuple[Path, Path
     return jobs
 
 
+def _absolute(reading: ReadingConfig | None) -> ReadingConfig | None:
+    """Name the companion files so that a process elsewhere finds them; nothing else becomes a stated fact by it."""
+    if reading is None:
+        return None
+    files = {name: getattr(reading, name) for name in reading.model_fields_set}
+    return reading.model_copy(update={name: path.absolute() for name, path in files.items() if isinstance(path, Path)})
+
+
 def _in_processes(
-    jobs: list[tuple[Path, Path]], *, measurement: RequestedMeasurement, processes: int
+    jobs: list[tuple[Path, Path]], ingest: Callable[..., Ingested], *, processes: int
 ) -> Iterator[Ingested]:
     """Ingest in fresh processes, so that no thread or open file of this one is inherited."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         futures: dict[Future[Ingested], tuple[Path, Path]] = {}
         try:
             for file, store in jobs:
-                futures[pool.submit(ingest_file, file, store, measurement=measurement)] = (file, store)
+                futures[pool.submit(ingest, file, store)] = (file, store)
             for future in as_completed(futures):
                 yield _result(future, *futures[future], killed=BrokenProcessPool)
         except BaseException:
@@ -168,7 +188,7 @@ def _result(future: _Pending, file: Path, store: Path, *, killed: type[Exception
         return Ingested(file=file, store=store, error=error)
 
 
-def _on_dask(jobs: list[tuple[Path, Path]], *, measurement: RequestedMeasurement, address: str) -> Iterator[Ingested]:
+def _on_dask(jobs: list[tuple[Path, Path]], ingest: Callable[..., Ingested], *, address: str) -> Iterator[Ingested]:
     """Ingest on a Dask cluster; a worker that dies has its file ingested by another, which goes on where it stopped."""
     distributed = require("distributed", extra="dask")
     try:
@@ -178,9 +198,6 @@ def _on_dask(jobs: list[tuple[Path, Path]], *, measurement: RequestedMeasurement
             f"expected a Dask scheduler at {address}; it cannot be reached ({error}). Start one with: dask scheduler"
         ) from error
     with client:
-        futures = {
-            client.submit(ingest_file, file, store, measurement=measurement, pure=False): (file, store)
-            for file, store in jobs
-        }
+        futures = {client.submit(ingest, file, store, pure=False): (file, store) for file, store in jobs}
         for future in distributed.as_completed(futures, loop=client.loop):
             yield _result(future, *futures[future], killed=distributed.KilledWorker)
