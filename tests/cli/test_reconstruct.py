@@ -113,9 +113,20 @@ def test_wrong_starts_and_outputs_are_refused_before_the_work(folder: Path, tmp_
 
 
 def test_bad_numbers_and_divergence_leave_no_result_and_an_exit_code(folder: Path, tmp_path: Path) -> None:
-    arguments = ["reconstruct", str(folder / "scan.npz"), "-o", str(tmp_path / "out.npz"), "-e", "3"]
-    assert CliRunner().invoke(app, [*arguments, "-s", "learning_rate=1e30", "-s", "loss=amplitude"]).exit_code == 4
-    assert not list(tmp_path.iterdir())
+    output = tmp_path / "out.npz"
+    diverging = ["-e", "3", "-s", "learning_rate=1e30", "-s", "loss=amplitude"]
+    told = CliRunner().invoke(app, ["reconstruct", str(folder / "scan.npz"), "-o", str(output), *diverging])
+    assert told.exit_code == 4
+    assert "expected a finite fit" in told.output
+    with np.load(folder / "scan.npz") as file:
+        arrays = {name: file[name] for name in file}
+    amplitude = np.sqrt(arrays.pop("diff3d").astype(np.float32))
+    amplitude[3, 2, 1] = np.nan
+    np.savez(tmp_path / "nan.npz", diff3d=amplitude, **arrays)
+    told = CliRunner().invoke(app, ["reconstruct", str(tmp_path / "nan.npz"), "-m", "amplitude", "-o", str(output)])
+    assert told.exit_code == 3
+    assert "nan" in told.output.lower()
+    assert not output.exists()
 
 
 def test_every_engine_of_pty_chi_has_a_name_and_needs_the_package(folder: Path, tmp_path: Path) -> None:
