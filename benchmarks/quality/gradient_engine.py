@@ -32,7 +32,7 @@ from ptychofold.reconstruction.result import Reconstruction
 
 HELD_OUT = 0.05
 FILES = {"Siemens": "siemens_n128.npz", "cryo": "cryo_n64_32x32.npz", "P25, near field": "p25_nearfield_n128.npz"}
-LSQML: dict[str, object] = {"method": "lsqml", "batch_size": 32}
+LSQML: dict[str, object] = {"method": "lsqml", "batch_size": 32, "batching": "uniform", "momentum": 0.5}
 RPIE: dict[str, object] = {"method": "rpie", "batch_size": 20, "alpha": 1.0}
 MARKS = "<!-- engines: begin -->", "<!-- engines: end -->"
 
@@ -54,12 +54,12 @@ CASES = [
     *(Case(scan=name, engine="gradient", settings={}) for name in FILES),
     *(Case(scan="Siemens", engine="gradient", settings={"epochs": epochs}) for epochs in (3, 6)),
     Case(scan="Siemens", engine="gradient, squared error", settings={"loss": "amplitude"}),
-    Case(scan="Siemens", engine="pty-chi LSQML", settings={**LSQML, "epochs": 60}),
-    Case(scan="Siemens", engine="pty-chi rPIE", settings={**RPIE, "epochs": 60}),
     *(Case(scan="Siemens", engine="gradient", settings={"n_modes": 5, "epochs": epochs}) for epochs in (5, 20, 40)),
     Case(scan="Siemens", engine="gradient, squared error", settings={"n_modes": 5, "loss": "amplitude"}),
-    Case(scan="Siemens", engine="pty-chi LSQML", settings={**LSQML, "n_modes": 5, "epochs": 60}),
-    Case(scan="Siemens", engine="pty-chi rPIE", settings={**RPIE, "n_modes": 5, "epochs": 60}),
+    Case(scan="Siemens", engine="pty-chi LSQML", settings={**LSQML, "epochs": 60}),
+    Case(scan="Siemens", engine="pty-chi LSQML", settings={**LSQML, "n_modes": 5, "epochs": 40}),
+    Case(scan="Siemens", engine="pty-chi rPIE", settings={**RPIE, "epochs": 40}),
+    Case(scan="Siemens", engine="pty-chi rPIE", settings={**RPIE, "n_modes": 5, "epochs": 40}),
 ]
 
 

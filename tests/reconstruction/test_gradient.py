@@ -221,6 +221,13 @@ def test_a_fit_goes_on_from_an_object_or_a_result(scan: RawData) -> None:
     np.testing.assert_allclose(np.abs(true.probe / scan.probe), np.abs(true.probe / scan.probe).mean(), rtol=1e-3)
 
 
+def test_steps_are_smaller_where_an_object_is_given(scan: RawData) -> None:
+    settings = GradientConfig(epochs=1, schedule="constant")
+    kept = reconstruct(scan, settings, start=scan.object)
+    undone = reconstruct(scan, settings.replace(continued=1.0), start=scan.object)
+    assert kept.losses[0] < 0.7 * undone.losses[0]
+
+
 def test_a_flat_object_fills_what_a_given_one_leaves_empty(scan: RawData) -> None:
     assert scan.object is not None
     holed = scan.object.copy()

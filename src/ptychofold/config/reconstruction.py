@@ -70,6 +70,9 @@ class GradientConfig(ReconstructionConfig):
     probe_learning_rate: NonNegativeFloat = 0.1
     """Largest step of a probe pixel, as a share of the RMS amplitude where the light is; 0 keeps the probe."""
 
+    continued: float = Field(default=0.2, gt=0.0, le=1.0)
+    """Share of these two steps that is taken where a fit begins with an object, which larger steps would undo."""
+
     mode_rate: PositiveFloat = 0.5
     """Step of the modes after the first, as a share of the first's. Small values keep the power in the main mode."""
 

@@ -43,6 +43,8 @@ class Beginning:
     guess: Guess
     shift: Float64[np.ndarray, " 2"]
     """Whole pixels that were added to the scan's positions so that the object holds every patch."""
+    continued: bool
+    """Whether the object was given, not flat."""
 
     @classmethod
     def of(
@@ -77,7 +79,7 @@ class Beginning:
         probe = _with_modes(probe, config)
         scale = fit_scale(scan.subset(fitted), canvas, probe, positions[fitted], geometry=geometry)
         guess = Guess(object=canvas, probe=(probe * scale).astype(np.complex64), positions=positions)
-        return cls(scan=scan, fitted=fitted, geometry=geometry, guess=guess, shift=shift)
+        return cls(scan=scan, fitted=fitted, geometry=geometry, guess=guess, shift=shift, continued=start is not None)
 
 
 class Engine(ABC):

@@ -36,6 +36,8 @@ class GradientEngine(Engine):
     positions: Float64[Tensor, "scan 2"]
     object_adam: Adam
     probe_adam: Adam
+    object_rate: float
+    """Largest step of an object pixel."""
     probe_rate: Tensor
     """(mode, 1, 1), largest step of each mode."""
 
@@ -47,7 +49,8 @@ class GradientEngine(Engine):
         propagator = beginning.geometry.propagator()
         light = propagator.modulate(torch.tensor(beginning.guess.probe)).to(device)
         intensity = illumination(light)
-        rate = torch.full((len(light), 1, 1), config.probe_learning_rate, device=device)
+        share = config.continued if beginning.continued else 1.0
+        rate = torch.full((len(light), 1, 1), config.probe_learning_rate * share, device=device)
         rate[1:] *= config.mode_rate
         adam = Adam(momentum=config.momentum, memory=config.memory, damping=config.damping)
         return cls(
@@ -65,6 +68,7 @@ class GradientEngine(Engine):
             positions=torch.tensor(beginning.guess.positions, device=device),
             object_adam=adam,
             probe_adam=replace(adam),
+            object_rate=config.learning_rate * share,
             probe_rate=rate * (intensity.square().sum() / intensity.sum()).sqrt(),
         )
 
@@ -81,7 +85,7 @@ class GradientEngine(Engine):
             measured = torch.from_numpy(self.beginning.scan.amplitude(rows)).to(self.canvas.device)
             chosen = torch.from_numpy(rows).to(self.canvas.device)
             found = self.objective.gradient(self.canvas, self.probe, self.positions[chosen], measured, move=moves)
-            self.object_adam.step(self.canvas, found.object, config.learning_rate * rate)
+            self.object_adam.step(self.canvas, found.object, self.object_rate * rate)
             if config.probe_learning_rate > 0:
                 self.probe_adam.step(self.probe, found.probe, self.probe_rate * rate)
             if found.step is not None:
