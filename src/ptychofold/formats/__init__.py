@@ -83,7 +83,7 @@ def identify(path: str | Path) -> tuple[Format, str]:
         reason = known.sniff(path)
         if reason is not None:
             return known, reason
-    supported = "; ".join(f"{known.name} ({known.description})" for known in FORMATS)
+    supported = ", ".join(known.name for known in FORMATS)
     raise UnsupportedFormatError(
         f"no reader knows this file, which looks like {describe_content(path)}. Supported: {supported}.", path=path
     )

@@ -63,7 +63,8 @@ def list_members(path: Path) -> dict[str, Member]:
     FormatError
         If the archive is damaged, encrypted, or compressed otherwise than by deflate.
     """
-    with foreign_errors_refused(path, doing="reading the zip directory"), zipfile.ZipFile(path) as archive:
+    cure = "It is cut off or damaged. Copy the file again from its source."
+    with foreign_errors_refused(path, doing="reading the zip directory", cure=cure), zipfile.ZipFile(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
     file_size = path.stat().st_size
     with foreign_errors_refused(path, doing="reading the zip members"), path.open("rb") as file:
