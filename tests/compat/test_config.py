@@ -56,7 +56,7 @@ def test_native_settings_say_the_configuration_again(model: dict[str, Any], trai
     native = from_legacy(config)
     dotted = {f"grouping.{name}": value for name, value in native.grouping} | dict(native)
     again = NAMES.translate(dotted, source="native", target="tensorflow")
-    assert {name: tf.flatten(config)[name] for name in again} == again
+    assert {name: config.flat()[name] for name in again} == again
     assert again.keys() >= {name for name, value in (model | training).items() if value is not None}
 
 

@@ -10,8 +10,8 @@ from tests.contract.cases import assert_equal, grouped_as_reference, scan_of
 from tests.golden_files import golden, golden_names
 
 from ptychofold.compat.container import PtychoDataContainer, load
-from ptychofold.compat.tensors import as_framework
 from ptychofold.contract import GroupedData
+from ptychofold.data.frameworks import as_framework
 from ptychofold.errors import ConfigError, DataError, DtypeError, MissingFieldError, ShapeError
 from ptychofold.patches import extract_patches
 

@@ -10,7 +10,7 @@ from tests.contract.cases import assert_equal, scan_of
 from tests.golden_files import golden, golden_names, stored
 
 from ptychofold.compat.container import PtychoDataContainer
-from ptychofold.compat.tensors import as_framework
+from ptychofold.data.frameworks import as_framework
 
 tensorflow: Any = pytest.importorskip("tensorflow", exc_type=ImportError)
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("ignore")]

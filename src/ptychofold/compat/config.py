@@ -8,15 +8,12 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from ptychofold.compat import config_tf as tf
 from ptychofold.compat import config_torch as pt
 from ptychofold.compat.config_tf import update_legacy_dict
 from ptychofold.compat.names import NAMES
 from ptychofold.compat.params import LEGACY_DEFAULTS
-from ptychofold.config import GroupingConfig
-from ptychofold.config.dialects import reject_unknown
+from ptychofold.config.dialects import Settings, flattened, reject_unknown, require
 from ptychofold.config.native import NativeSettings
 from ptychofold.errors import ConfigError
 
@@ -117,20 +114,18 @@ def from_legacy(cfg: Mapping[str, object] | tf.TrainingConfig | tf.InferenceConf
     >>> settings.size, settings.grouping.grid, settings.grouping.n_neighbors, settings.grouping.sampling
     (64, (2, 2), 7, 'sequential')
     """
-    flat = _flatten_mapping(cfg) if isinstance(cfg, Mapping) else tf.flatten(cfg)
+    flat: dict[str, Any] = flattened(cfg) if isinstance(cfg, Mapping) else cfg.flat()
     read = {name for row in NAMES for name in (row.of("tensorflow"), row.of("legacy")) if name is not None}
     dialect = {field.name for kind in (tf.ModelConfig, tf.TrainingConfig, tf.InferenceConfig) for field in fields(kind)}
     reject_unknown(flat, known=read | dialect | LEGACY_DEFAULTS.keys() | COMPUTED | RETIRED, where="from_legacy")
     unread = sorted(flat.keys() - read - {"n_images"})
     if unread:
         logger.info("Legacy settings without effect here: %s", ", ".join(unread))
-    flat["n_groups"] = tf.resolve_n_groups(_count(flat, "n_groups"), n_images=_count(flat, "n_images"), stacklevel=3)
-    return _native(
-        {
-            **NAMES.translate(flat, source="tensorflow", target="native"),
-            **NAMES.translate(flat, source="legacy", target="native"),
-        }
-    )
+    for name in ("n_groups", "n_images"):
+        require(isinstance(flat.get(name), int | None), name, "an integer", flat.get(name))
+    flat["n_groups"] = tf.resolve_n_groups(flat.get("n_groups"), n_images=flat.get("n_images"), stacklevel=3)
+    both = (NAMES.translate(flat, source=dialect, target="native") for dialect in ("tensorflow", "legacy"))
+    return NativeSettings.from_dotted({name: value for native in both for name, value in native.items()})
 
 
 def from_torch(
@@ -146,9 +141,7 @@ def from_torch(
     ConfigError
         If a value is unknown or impossible.
     """
-    flat = {
-        name: value for config in (data, model, training) if config is not None for name, value in vars(config).items()
-    }
+    flat = {name: value for config in (data, model, training) if config for name, value in vars(config).items()}
     native = NAMES.translate(flat, source="torch", target="native")
     if prod(data.grid_size) != data.C:
         native["grouping.grid"] = (1, data.C)
@@ -159,19 +152,11 @@ def from_torch(
         native["grouping.max_distance"] = data.max_neighbor_distance
     if data.neighbor_function == "4_quadrant":
         native["grouping.n_neighbors"] = data.K_quadrant
-    return _native(native)
+    return NativeSettings.from_dotted(native)
 
 
-def _bridge(kind: type[tf.ModelConfig | tf.TrainingConfig | tf.InferenceConfig], *configs: object) -> dict[str, Any]:
-    """Collect what PyTorch configurations say about the fields of a TensorFlow one.
-
-    Fields of one name in both dialects that the table leaves out go over unchanged.
-    """
-    wanted = {field.name for field in fields(kind)}
-    theirs = {name: value for config in configs for name, value in vars(config).items()}
-    tabled = {name for row in NAMES for name in (row.of("tensorflow"), row.of("torch"))}
-    alike = {name: value for name, value in theirs.items() if name in wanted - tabled and value is not None}
-    return {**alike, **NAMES.translate(theirs, source="torch", target="tensorflow", only=wanted)}
+def _bridge(kind: type[Settings], *configs: Settings) -> dict[str, Any]:
+    return NAMES.carry(configs, kind, source="torch", target="tensorflow")
 
 
 def _require(settings: Mapping[str, object], name: str, example: str) -> None:
@@ -184,28 +169,3 @@ def _with_paths(settings: dict[str, Any]) -> dict[str, Any]:
     return {
         name: Path(value) if name in paths and isinstance(value, str) else value for name, value in settings.items()
     }
-
-
-def _flatten_mapping(cfg: Mapping[str, object]) -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in cfg.items():
-        if name == "model" and isinstance(value, Mapping):
-            flat.update(_flatten_mapping(value))
-        else:
-            flat[name] = value.item() if isinstance(value, np.generic) else value
-    return flat
-
-
-def _count(flat: Mapping[str, object], name: str) -> int | None:
-    value = flat.get(name)
-    if value is not None and not isinstance(value, int):
-        raise ConfigError(f"{name}: expected an integer; found {value!r}.")
-    return value
-
-
-def _native(settings: Mapping[str, object]) -> NativeSettings:
-    grouping = {
-        name.removeprefix("grouping."): value for name, value in settings.items() if name.startswith("grouping.")
-    }
-    others = {name: value for name, value in settings.items() if not name.startswith("grouping.")}
-    return NativeSettings(grouping=GroupingConfig.from_mapping(grouping), **others)

@@ -4,18 +4,16 @@
 
 import warnings
 from collections.abc import MutableMapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from ptychofold.compat.names import NAMES
-from ptychofold.config.dialects import Settings
-from ptychofold.errors import ConfigError
+from ptychofold.config.dialects import Settings, require
 
 __all__ = [
     "InferenceConfig",
     "ModelConfig",
     "TrainingConfig",
-    "flatten",
     "resolve_n_groups",
     "update_legacy_dict",
     "validate_inference_config",
@@ -137,15 +135,6 @@ def resolve_n_groups(n_groups: int | None, *, n_images: int | None, stacklevel: 
     return n_images
 
 
-def flatten(config: ModelConfig | TrainingConfig | InferenceConfig) -> dict[str, object]:
-    """Return the settings under their TensorFlow names, those of a nested model among them."""
-    flat: dict[str, object] = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        flat.update(flatten(value) if isinstance(value, ModelConfig) else {field.name: value})
-    return flat
-
-
 def update_legacy_dict(
     cfg: MutableMapping[str, object], config: ModelConfig | TrainingConfig | InferenceConfig
 ) -> None:
@@ -161,37 +150,32 @@ def update_legacy_dict(
     (64, True, 'run 7')
     """
     legacy = {name.of("tensorflow"): name.of("legacy") for name in NAMES}
-    for name, value in flatten(config).items():
+    for name, value in config.flat().items():
         if value is not None:
             cfg[legacy.get(name) or name] = str(value) if isinstance(value, Path) else value
 
 
 def validate_model_config(config: ModelConfig) -> None:
     """Check the ranges of a model's settings; the first that is wrong is a `ConfigError`."""
-    _require(config.architecture in ARCHITECTURES, "architecture", f"one of {list(ARCHITECTURES)}", config.architecture)
+    require(config.architecture in ARCHITECTURES, "architecture", f"one of {list(ARCHITECTURES)}", config.architecture)
     for name in ("gridsize", "n_filters_scale", "probe_scale"):
-        _require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
+        require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
     sigma = config.gaussian_smoothing_sigma
-    _require(sigma >= 0, "gaussian_smoothing_sigma", "a number that is not negative", sigma)
+    require(sigma >= 0, "gaussian_smoothing_sigma", "a number that is not negative", sigma)
 
 
 def validate_training_config(config: TrainingConfig) -> None:
     """Check the ranges of a training run's settings; the first that is wrong is a `ConfigError`."""
     validate_model_config(config.model)
     size = config.batch_size
-    _require(size > 0 and size.bit_count() == 1, "batch_size", "a positive power of 2", size)
+    require(size > 0 and size.bit_count() == 1, "batch_size", "a positive power of 2", size)
     for name in ("nepochs", "nphotons"):
-        _require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
+        require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
     for name in ("mae_weight", "nll_weight"):
-        _require(0 <= getattr(config, name) <= 1, name, "a weight in [0, 1]", getattr(config, name))
+        require(0 <= getattr(config, name) <= 1, name, "a weight in [0, 1]", getattr(config, name))
 
 
 def validate_inference_config(config: InferenceConfig) -> None:
     """Check an inference run's settings; a model that is not there is a `ConfigError`."""
     validate_model_config(config.model)
-    _require(Path(config.model_path).exists(), "model_path", "an existing model", str(config.model_path))
-
-
-def _require(holds: bool, name: str, expected: str, found: object) -> None:
-    if not holds:
-        raise ConfigError(f"{name}: expected {expected}; found {found!r}.")
+    require(Path(config.model_path).exists(), "model_path", "an existing model", str(config.model_path))

@@ -1,6 +1,6 @@
 """PtychoDataContainer: the contract's container of training tensors, and the functions that make one."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -8,17 +8,17 @@ from typing import Final, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from numpy.typing import ArrayLike
 
 from ptychofold.compat.patches import center_channels
 from ptychofold.compat.raw_data import RawData
-from ptychofold.compat.tensors import Framework, FrameworkArray, as_framework
 from ptychofold.contract import GroupedData, check_grouped, one_side
 from ptychofold.conventions import channels_first
+from ptychofold.data.frameworks import Framework, FrameworkArray, as_framework, tf_dataset
 from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import ConfigError
 from ptychofold.grouping.reference_torch import random_stream
-from ptychofold.optional import require
 from ptychofold.scaling import photon_scale
 from ptychofold.validation import as_array, check_probe
 
@@ -124,22 +124,16 @@ class PtychoDataContainer:
 
         The scale s is ``norm_Y_I`` if None. Each epoch is shuffled anew, from ``seed``.
         """
-        tensorflow = require("tensorflow", extra="tensorflow")
         scale = np.float32(self.array("norm_Y_I") if intensity_scale is None else intensity_scale)
         X, coords, amplitude = (np.asarray(self.array(name)) for name in ("X", "coords_nominal", "Y_I"))
-        stream = random_stream(seed) if shuffle else None
 
-        def batches() -> Iterator[tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]]:
-            order = np.arange(len(self)) if stream is None else stream.permutation(len(self))
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
-                scaled = X[rows] * scale
-                centred = center_channels(amplitude[rows], coords[rows])[..., :1]
-                yield (scaled, coords[rows]), (centred, scaled, scaled * scaled)
+        def read(rows: Int64[np.ndarray, " row"]) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+            scaled, centred = X[rows] * scale, center_channels(amplitude[rows], coords[rows])[..., :1]
+            return (scaled, coords[rows]), (centred, scaled, scaled * scaled)
 
-        N, C = X.shape[2:]
-        x, xy, y = (tensorflow.TensorSpec((None, *shape), "float32") for shape in ((N, N, C), (1, 2, C), (N, N, 1)))
-        return tensorflow.data.Dataset.from_generator(batches, output_signature=((x, xy), (y, x, x)))
+        x, xy, y = (list(array.shape[1:]) for array in (X, coords, X[..., :1]))
+        rng, shapes = random_stream(seed) if shuffle else None, ((x, xy), (y, x, x))
+        return tf_dataset(read, n_rows=len(self), batch_size=batch_size, rng=rng, shapes=shapes)
 
     @cached_property
     def _unknown(self) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from jaxtyping import Complex64, Float, Float32, Int64, Real
+from jaxtyping import Complex64, Float32, Int64, Real
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,15 +18,14 @@ from ptychofold.compat.coords import grouping_of
 from ptychofold.config import GroupingConfig
 from ptychofold.conventions import xy_from_yx
 from ptychofold.data import GroupBatch
-from ptychofold.data.inner import InnerGroups
+from ptychofold.data.inner import InnerGroups, amplitude_constants, group_constants
 from ptychofold.data.manifest import MANIFEST_NAME
 from ptychofold.data.store import PatternStore
 from ptychofold.errors import ConfigError, FormatError
 from ptychofold.optional import require
 from ptychofold.physics import CountIntensityScaling
-from ptychofold.physics.probes import soft_disk
+from ptychofold.physics.probes import inverse_mean_amplitude, soft_disk
 from ptychofold.raw_data import RawData
-from ptychofold.scaling import amplitude_sums, physics_scale, torch_rms_scale
 from ptychofold.validation import check_probe
 
 if TYPE_CHECKING:
@@ -154,19 +153,8 @@ class PtychoDataset(Dataset[Batch]):
         return part
 
     def set_ci_statistics_from_indices(self, indices: Groups) -> dict[str, Float32[Tensor, " experiment"]]:
-        """Measure the counts of the training split's groups, experiment by experiment, and keep the result.
-
-        Raises
-        ------
-        ConfigError
-            If an experiment has no group in the split.
-        """
-        chosen, measured = self.kept[np.asarray(indices)], []
-        for number, scan in enumerate(self.groups.scans):
-            training = self.groups.rows(chosen, scan=number)
-            if not len(training):
-                raise ConfigError(f"expected training groups of every experiment; number {number} has none. Add some.")
-            measured.append(CountIntensityScaling.from_scan(scan, training=training))
+        """Measure the training split's counts, experiment by experiment; one without a group is a `ConfigError`."""
+        measured = self.groups.count_scaling(self.kept[np.asarray(indices)])
         self.data_dict["ci_statistics"] = {
             name: torch.tensor([getattr(profile, name) for profile in measured])
             for name in ("rms_input_scale", "mean_measured_intensity")
@@ -210,7 +198,9 @@ class PtychoDataset(Dataset[Batch]):
             "objectGuess": [scan.object for scan in scans],
         }
         if not self.ci_contract_active:
-            constants = torch.tensor([(1.0, 1.0) if config.normalize == "None" else _constants(scan) for scan in scans])
+            constants = torch.tensor(
+                [(1.0, 1.0) if config.normalize == "None" else amplitude_constants(scan) for scan in scans]
+            )
             self.data_dict["scaling_constant"] = constants[:, 0] if rms is None else torch.full((len(scans),), rms)
             self.physics_constant = constants[:, 1]
 
@@ -227,8 +217,7 @@ class PtychoDataset(Dataset[Batch]):
         if not self.ci_contract_active:
             rms, physics = self.data_dict["scaling_constant"][batch.experiment], self.physics_constant[batch.experiment]
             if self.data_config.normalize == "Group" and batch.members.shape[1] > 1:
-                rms = batch.diffraction.shape[-1] * batch.diffraction.square().sum((2, 3)).mean(1).rsqrt()
-                physics = batch.diffraction.sum((2, 3)).mean(1).reciprocal()
+                rms, physics = group_constants(batch.diffraction)
             fields |= {"rms_scaling_constant": rms.view(-1, 1, 1, 1)}
             fields |= {"physics_scaling_constant": physics.view(-1, 1, 1, 1)}
         if batch.patches is not None:
@@ -288,26 +277,15 @@ def _with_probe(scan: RawData, file: Path) -> RawData:
     return replace(scan, probe=probe)
 
 
-def _constants(scan: RawData) -> tuple[float, float]:
-    """Return the RMS and the physics constant over all patterns of a scan."""
-    amplitude = amplitude_sums(scan.patterns, measurement=scan.measurement)
-    return torch_rms_scale(float(scan.energies().mean()), scan.N), physics_scale(float(amplitude.mean()))
-
-
 def _probe_factor(probe: Complex64[np.ndarray, "mode N N"], model: ModelConfig, data: DataConfig) -> float:
-    """Return what brings the mean |probe|, under the mask, to 1 / probe_scale."""
+    """Return what brings the mean |probe| under the mask to 1 / probe_scale; True masks by a disk."""
     if not data.probe_normalize:
         return 1.0
-    return 1 / (float(data.probe_scale) * float((np.abs(probe) * _mask(model, probe.shape[-1])).mean()))
-
-
-def _mask(model: ModelConfig, N: int) -> Float[np.ndarray, "N N"]:
-    """Return the given mask, or for ``probe_mask=True`` a disk of diameter N/2 with a soft edge."""
-    given = model.probe_mask if model.probe_mask_tensor is None else model.probe_mask_tensor
-    if isinstance(given, Tensor):
-        return np.asarray(given, np.float64)
-    diameter = model.probe_mask_diameter or N / 2
-    return soft_disk(N, diameter=diameter, sigma=model.probe_mask_sigma) if given else np.ones((N, N))
+    given, N = model.probe_mask if model.probe_mask_tensor is None else model.probe_mask_tensor, probe.shape[-1]
+    mask = np.asarray(given, np.float64) if isinstance(given, Tensor) else None
+    if given is True:
+        mask = soft_disk(N, diameter=model.probe_mask_diameter or N / 2, sigma=model.probe_mask_sigma)
+    return inverse_mean_amplitude(probe, mask=mask) / float(data.probe_scale)
 
 
 def _xy(coordinates: Float32[Tensor, "B C 2"]) -> Float32[Tensor, "B C 1 2"]:

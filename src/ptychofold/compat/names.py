@@ -1,40 +1,16 @@
 """The one table of setting names and values: native, TensorFlow dialect, legacy dictionary, PyTorch dialect."""
 
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-from ptychofold.config.dialects import SAME, Glossary, Values, choice
-from ptychofold.errors import ContractError
+from ptychofold.config.dialects import SAME, SWITCH, Glossary, choice, file_name, square_grid
 
 __all__ = ["NAMES"]
 
-FLAT = ("tensorflow", "legacy")
 _choice = partial(choice, {"native": 0, "tensorflow": 1, "legacy": 1, "torch": 2})
 
-
-def _read_grid(value: object, dialect: str) -> object:
-    return (value, value) if dialect in FLAT else value
-
-
-def _write_grid(value: object, dialect: str) -> object:
-    if dialect not in FLAT:
-        return value
-    match value:
-        case (int() as rows, int() as columns) if rows == columns:
-            return rows
-    raise ContractError(
-        f"the TensorFlow dialect has square grids only; found the grid {value!r}. Use a square one such as (2, 2)."
-    )
-
-
-def _write_path(value: object, dialect: str) -> object:
-    return Path(str(value)) if dialect in ("native", "tensorflow") else str(value)
-
-
-GRID: Final = Values(read=_read_grid, write=_write_grid)
-SWITCH: Final = Values(read=lambda value, _: value is not False, write=lambda value, _: value)  # a tensor means True
-FILE: Final = Values(read=lambda value, _: value, write=_write_path)
+GRID: Final = square_grid(("tensorflow", "legacy"))
+FILE: Final = file_name(("legacy", "torch"))
 SAMPLING: Final = _choice(("sequential", True, None), ("random", False, None))
 MODE: Final = _choice(("unsupervised", "pinn", "Unsupervised"), ("supervised", "supervised", "Supervised"))
 LOSS: Final = _choice(("poisson", 1.0, True), ("mae", 0.0, False))

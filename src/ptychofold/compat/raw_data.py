@@ -13,7 +13,7 @@ from jaxtyping import Complex64, Float64, Int, Real
 from numpy.typing import ArrayLike
 
 from ptychofold import raw_data as native
-from ptychofold.compat.config_tf import InferenceConfig, TrainingConfig, flatten
+from ptychofold.compat.config_tf import InferenceConfig, TrainingConfig
 from ptychofold.contract import GroupedData
 from ptychofold.door import RequestedMeasurement, fields_of_arrays
 from ptychofold.grouping.groups import fresh_seed
@@ -169,7 +169,7 @@ class RawData:
         face = cls.of(native.RawData.from_file(train_data_file_path, measurement=measurement))
         physics = (face.metadata or {}).get("physics_parameters")
         if validate_config and current_config is not None and isinstance(physics, Mapping):
-            settings = flatten(current_config)
+            settings = current_config.flat()
             for name in ("nphotons", "N", "gridsize"):
                 if name in physics and name in settings and physics[name] != settings[name]:
                     logger.warning("%s mismatch: dataset=%s, config=%s", name, physics[name], settings[name])

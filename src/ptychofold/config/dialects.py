@@ -3,19 +3,27 @@
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import ClassVar, Final, Self
+
+import numpy as np
 
 from ptychofold.errors import ConfigError, ContractError
 
 __all__ = [
     "SAME",
+    "SWITCH",
     "Glossary",
     "Name",
     "Settings",
     "UnknownSettingError",
     "Values",
     "choice",
+    "file_name",
+    "flattened",
     "reject_unknown",
+    "require",
+    "square_grid",
     "suggest",
 ]
 
@@ -33,6 +41,41 @@ class Settings:
         """Look at the keywords before the dataclass's own ``__init__`` does."""
         reject_unknown(settings, known=[field.name for field in fields(cls)], where=cls.__name__)
         return super().__new__(cls)
+
+    def flat(self) -> dict[str, object]:
+        """Return the settings by name, those of nested ones among them."""
+        return flattened({field.name: getattr(self, field.name) for field in fields(self)})
+
+
+def flattened(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return settings with those of nested ones, under ``model`` or in a `Settings`, among them; NumPy's as Python's.
+
+    Examples
+    --------
+    >>> flattened({"model": {"N": 64}, "nepochs": 50})
+    {'N': 64, 'nepochs': 50}
+    """
+    flat: dict[str, object] = {}
+    for name, value in settings.items():
+        if isinstance(value, Settings):
+            flat.update(value.flat())
+        elif name == "model" and isinstance(value, Mapping):
+            flat.update(flattened(value))
+        else:
+            flat[name] = value.item() if isinstance(value, np.generic) else value
+    return flat
+
+
+def require(holds: bool, name: str, expected: str, found: object) -> None:
+    """Refuse a setting that is not as expected.
+
+    Raises
+    ------
+    ConfigError
+        With the name, what was expected and what was found.
+    """
+    if not holds:
+        raise ConfigError(f"{name}: expected {expected}; found {found!r}.")
 
 
 def reject_unknown(names: Iterable[str], *, known: Collection[str], where: str) -> None:
@@ -99,6 +142,32 @@ def choice(columns: Mapping[str, int], *spellings: tuple[object, ...]) -> Values
     )
 
 
+def square_grid(flat: Collection[str]) -> Values:
+    """Spell a grid (n, n) as n in the flat dialects; they have no other."""
+
+    def write(value: object, dialect: str) -> object:
+        match value:
+            case (int() as rows, int() as columns) if rows == columns or dialect not in flat:
+                return rows if dialect in flat else value
+        raise ContractError(
+            f"the {dialect} dialect has square grids only; found the grid {value!r}. Use a square one such as (2, 2)."
+        )
+
+    return Values(read=lambda value, dialect: (value, value) if dialect in flat else value, write=write)
+
+
+def file_name(as_text: Collection[str]) -> Values:
+    """Spell a file's name as text in some dialects, as a path in the others."""
+    return Values(
+        read=lambda value, _: value,
+        write=lambda value, dialect: str(value) if dialect in as_text else Path(str(value)),
+    )
+
+
+SWITCH: Final = Values(read=lambda value, _: value is not False, write=lambda value, _: value)
+"""On or off; anything but False, such as a mask that is given, is on."""
+
+
 @dataclass(frozen=True)
 class Name:
     """One setting: its name in each dialect, None where the dialect lacks it, and its values."""
@@ -127,6 +196,19 @@ class Glossary(tuple[Name, ...]):
     def of(cls, dialects: tuple[str, ...], *rows: tuple[str | Values | None, ...]) -> Self:
         """Make a glossary of rows that hold a name for each dialect, or None, and end with the values."""
         return cls(Name(dict(zip(dialects, names, strict=True)), values) for *names, values in rows)  # type: ignore[arg-type]
+
+    def carry(
+        self, configs: Iterable[Settings], kind: type[Settings], *, source: str, target: str
+    ) -> dict[str, object]:
+        """Collect what some settings say about the fields of a kind in another dialect.
+
+        Fields that have one name in both and that the glossary leaves out go over unchanged, unless they are None.
+        """
+        wanted = {field.name for field in fields(kind)}
+        theirs = {name: value for config in configs for name, value in vars(config).items()}
+        tabled = {name for row in self for name in (row.of(source), row.of(target))}
+        alike = {name: value for name, value in theirs.items() if name in wanted - tabled and value is not None}
+        return {**alike, **self.translate(theirs, source=source, target=target, only=wanted)}
 
     def translate(
         self, settings: Mapping[str, object], *, source: str, target: str, only: Collection[str] | None = None

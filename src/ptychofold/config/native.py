@@ -1,7 +1,8 @@
 """NativeSettings: everything that a configuration of another project may say, in native terms."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -13,6 +14,19 @@ __all__ = ["NativeSettings"]
 
 class NativeSettings(Config):
     """What a foreign configuration says, in native terms; None where it says nothing."""
+
+    @classmethod
+    def from_dotted(cls, settings: Mapping[str, object]) -> Self:
+        """Build from flat names, those of the grouping as ``grouping.grid`` and so on.
+
+        Examples
+        --------
+        >>> NativeSettings.from_dotted({"size": 64, "grouping.grid": (2, 2)}).grouping.C
+        4
+        """
+        own = {name: value for name, value in settings.items() if "." not in name}
+        grouping = {name.removeprefix("grouping."): value for name, value in settings.items() if "." in name}
+        return cls(grouping=GroupingConfig.from_mapping(grouping), **own)
 
     size: PositiveInt | None = None
     """Rows, and columns, of a pattern and of a patch, in pixels."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from ptychofold.config import GroupingConfig
@@ -12,11 +13,14 @@ from ptychofold.data.batch import GroupBatch, GroupNumbers
 from ptychofold.data.dataset import GroupedDataset
 from ptychofold.data.mixture import MixtureDataset
 from ptychofold.data.readers import Values
+from ptychofold.errors import ConfigError
 from ptychofold.grouping.groups import groups_from_members
 from ptychofold.grouping.reference_torch import Bounds, draw_inner_groups, inner_points, random_stream
+from ptychofold.physics import CountIntensityScaling
 from ptychofold.raw_data import RawData
+from ptychofold.scaling import amplitude_sums, physics_scale, torch_rms_scale
 
-__all__ = ["InnerGroups"]
+__all__ = ["InnerGroups", "amplitude_constants", "group_constants"]
 
 
 class InnerGroups(Dataset[GroupBatch]):
@@ -92,3 +96,31 @@ class InnerGroups(Dataset[GroupBatch]):
         """Return the scan points of one scan in the chosen groups, as often as they are members."""
         of_scan = chosen[self.table.experiment[chosen] == scan]
         return np.asarray(self.table.members[of_scan].ravel(), np.int64)
+
+    def count_scaling(self, chosen: Int64[np.ndarray, " group"]) -> list[CountIntensityScaling]:
+        """Measure the counts of the chosen groups, scan by scan.
+
+        Raises
+        ------
+        ConfigError
+            If a scan has none of them.
+        """
+        measured = []
+        for number, scan in enumerate(self.scans):
+            training = self.rows(chosen, scan=number)
+            if not len(training):
+                raise ConfigError(f"expected training groups of every experiment; number {number} has none. Add some.")
+            measured.append(CountIntensityScaling.from_scan(scan, training=training))
+        return measured
+
+
+def amplitude_constants(scan: RawData) -> tuple[float, float]:
+    """Return the RMS and the physics constant of PtychoPINN's PyTorch side over all patterns of a scan."""
+    amplitude = amplitude_sums(scan.patterns, measurement=scan.measurement)
+    return torch_rms_scale(float(scan.energies().mean()), scan.N), physics_scale(float(amplitude.mean()))
+
+
+def group_constants(diffraction: Float32[Tensor, "B C N N"]) -> tuple[Float32[Tensor, " B"], Float32[Tensor, " B"]]:
+    """Return the same two constants of each group."""
+    rms = diffraction.shape[-1] * diffraction.square().sum((2, 3)).mean(1).rsqrt()
+    return rms, diffraction.sum((2, 3)).mean(1).reciprocal()

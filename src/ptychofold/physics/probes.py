@@ -6,13 +6,21 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Complex64, Float64
+from jaxtyping import Complex, Complex64, Float64, Real
 from scipy.ndimage import gaussian_filter
 
 from ptychofold.errors import ConfigError
 from ptychofold.physics.fourier import centered_ifft2
 
-__all__ = ["PROBES", "disk_probe", "focused_probe", "gaussian_probe", "make_probe", "soft_disk"]
+__all__ = [
+    "PROBES",
+    "disk_probe",
+    "focused_probe",
+    "gaussian_probe",
+    "inverse_mean_amplitude",
+    "make_probe",
+    "soft_disk",
+]
 
 
 def gaussian_probe(N: int, *, fwhm: float | None = None) -> Complex64[np.ndarray, "1 N N"]:
@@ -104,6 +112,19 @@ def soft_disk(N: int, *, diameter: float, sigma: float) -> Float64[np.ndarray, "
     if sigma > 0:
         disk = gaussian_filter(disk, sigma, mode="constant", radius=ceil(3 * sigma))
     return np.asarray(disk / disk.max())
+
+
+def inverse_mean_amplitude(
+    probe: Complex64[np.ndarray, "mode N N"], *, mask: Real[np.ndarray, "N N"] | None = None
+) -> float:
+    """Return 1 / ⟨|P|⟩, the mean over all modes and pixels, those outside a mask counted as dark.
+
+    Examples
+    --------
+    >>> inverse_mean_amplitude(np.full((1, 4, 4), 2j, np.complex64))
+    0.5
+    """
+    return 1 / float((np.abs(probe) if mask is None else np.abs(probe) * mask).mean())
 
 
 def _radius(N: int) -> np.ndarray:

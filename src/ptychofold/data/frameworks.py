@@ -1,14 +1,16 @@
 """One conversion from NumPy to the framework that a caller works in."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from ptychofold.errors import ConfigError
 from ptychofold.optional import require
 
-__all__ = ["Framework", "FrameworkArray", "as_framework"]
+__all__ = ["Framework", "FrameworkArray", "as_framework", "tf_dataset"]
 
 Framework = Literal["torch", "numpy", "tensorflow"]
 FrameworkArray = Any  # torch.Tensor, numpy.ndarray or tensorflow.Tensor; the last is known only where it is installed
@@ -46,3 +48,44 @@ def as_framework(values: np.ndarray, *, framework: str, device: torch.device | s
             return tensorflow.experimental.dlpack.from_dlpack(values.__dlpack__())
         return tensorflow.convert_to_tensor(values)
     raise ConfigError(f"expected framework 'torch', 'numpy' or 'tensorflow'; found {framework!r}.")
+
+
+def tf_dataset(
+    read: Callable[[Int64[np.ndarray, " row"]], Any],
+    *,
+    n_rows: int,
+    batch_size: int,
+    rng: np.random.RandomState | np.random.Generator | None,
+    shapes: Any,  # noqa: ANN401 (nested as what is read)
+) -> FrameworkArray:
+    """Return a ``tf.data.Dataset`` of float32 batches, each read when it is wanted.
+
+    Parameters
+    ----------
+    read
+        Rows to a nest of tuples of float32 arrays, rows first.
+    n_rows, batch_size
+        Rows of an epoch and of a batch.
+    rng
+        Shuffles each epoch anew; None keeps the order.
+    shapes
+        The shape of a row of each array, nested as what is read in tuples, each shape a list.
+
+    Raises
+    ------
+    DependencyError
+        If TensorFlow is not installed.
+    """
+    tensorflow = require("tensorflow", extra="tensorflow")
+
+    def batches() -> Any:  # noqa: ANN401 (an iterator of what is read)
+        order = np.arange(n_rows) if rng is None else rng.permutation(n_rows)
+        for start in range(0, n_rows, batch_size):
+            yield read(order[start : start + batch_size])
+
+    def specified(nest: Any) -> Any:  # noqa: ANN401
+        if isinstance(nest, tuple):
+            return tuple(specified(item) for item in nest)
+        return tensorflow.TensorSpec((None, *nest), "float32")
+
+    return tensorflow.data.Dataset.from_generator(batches, output_signature=specified(shapes))
