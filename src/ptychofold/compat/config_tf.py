@@ -28,8 +28,50 @@ Number = float | int
 AnyPath = Path | str
 
 
+@dataclass(kw_only=True)
+class KeptModel(Settings):
+    """Settings of a network that both dialects accept and keep, and nothing of ours reads."""
+
+    # fmt: off
+    architecture: str = "cnn"; fno_modes: int = 12; fno_width: int = 32; fno_blocks: int = 4; fno_cnn_blocks: int = 2
+    learned_input_channels: int = 1; fno_input_transform: str = "none"; max_hidden_channels: int | None = None
+    resnet_width: int | None = None; generator_output_mode: str = "real_imag"
+    # fmt: on
+
+
+@dataclass(kw_only=True)
+class KeptTraining(Settings):
+    """Settings of a training run that both dialects accept and keep, and nothing of ours reads."""
+
+    # fmt: off
+    torch_loss_mode: str = "poisson"; torch_mae_pred_l2_match_target: bool = False
+    gradient_clip_val: Number | None = None; gradient_clip_algorithm: str = "norm"
+    optimizer: str = "adam"; momentum: Number = 0.9; weight_decay: Number = 0.0
+    adam_beta1: Number = 0.9; adam_beta2: Number = 0.999
+    scheduler: str = "Default"; lr_warmup_epochs: int = 0; lr_min_ratio: Number = 0.1; plateau_factor: Number = 0.5
+    plateau_patience: int = 2; plateau_min_lr: Number = 5e-5; plateau_threshold: Number = 0.0
+    # fmt: on
+
+
+@dataclass(kw_only=True)
+class _Sampling(Settings):
+    """How groups are drawn; ``n_images`` is the deprecated name of ``n_groups``."""
+
+    n_groups: int | None = None
+    n_images: int | None = None
+    n_subsample: int | None = None
+    subsample_seed: int | None = None
+    neighbor_count: int = 4
+    enable_oversampling: bool = False
+    neighbor_pool_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Settle the number of groups."""
+        self.n_groups = resolve_n_groups(self.n_groups, n_images=self.n_images, stacklevel=4)
+
+
 @dataclass
-class ModelConfig(Settings):
+class ModelConfig(KeptModel):
     """The network and its physics, as the TensorFlow dialect names them; may be changed after construction."""
 
     N: int = 64
@@ -45,20 +87,11 @@ class ModelConfig(Settings):
     pad_object: bool = True
     probe_scale: Number = 4.0
     gaussian_smoothing_sigma: Number = 0.0
-    # Accepted and kept, read by nothing of ours
-    # fmt: off
-    architecture: str = "cnn"; fno_modes: int = 12; fno_width: int = 32; fno_blocks: int = 4; fno_cnn_blocks: int = 2
-    learned_input_channels: int = 1; fno_input_transform: str = "none"; max_hidden_channels: int | None = None
-    resnet_width: int | None = None; generator_output_mode: str = "real_imag"
-    # fmt: on
 
 
 @dataclass
-class TrainingConfig(Settings):
-    """One training run, as the TensorFlow dialect names its settings.
-
-    ``n_images`` is the deprecated name of ``n_groups``, which is 512 unless one of them says otherwise.
-    """
+class TrainingConfig(_Sampling, KeptTraining):
+    """One training run, as the TensorFlow dialect names its settings; ``n_groups`` is 512 unless it is given."""
 
     model: ModelConfig
     train_data_file: AnyPath | None = None
@@ -70,57 +103,29 @@ class TrainingConfig(Settings):
     realspace_mae_weight: Number = 0.0
     realspace_weight: Number = 0.0
     nphotons: Number = 1e9
-    n_groups: int | None = None
-    n_images: int | None = None
-    n_subsample: int | None = None
-    subsample_seed: int | None = None
-    neighbor_count: int = 4
-    enable_oversampling: bool = False
-    neighbor_pool_size: int | None = None
     positions_provided: bool = True
     probe_trainable: bool = False
     intensity_scale_trainable: bool = True
     output_dir: AnyPath = Path("training_outputs")
     sequential_sampling: bool = False
     backend: str = "tensorflow"
-    # Accepted and kept, read by nothing of ours
-    # fmt: off
-    torch_loss_mode: str = "poisson"; torch_mae_pred_l2_match_target: bool = False
-    gradient_clip_val: Number | None = None; gradient_clip_algorithm: str = "norm"
-    optimizer: str = "adam"; momentum: Number = 0.9; weight_decay: Number = 0.0
-    adam_beta1: Number = 0.9; adam_beta2: Number = 0.999
-    scheduler: str = "Default"; lr_warmup_epochs: int = 0; lr_min_ratio: Number = 0.1; plateau_factor: Number = 0.5
-    plateau_patience: int = 2; plateau_min_lr: Number = 5e-5; plateau_threshold: Number = 0.0
-    # fmt: on
 
     def __post_init__(self) -> None:
         """Settle the number of groups."""
-        self.n_groups = resolve_n_groups(self.n_groups, n_images=self.n_images, stacklevel=4)
-        if self.n_groups is None:
-            self.n_groups = DEFAULT_N_GROUPS
+        super().__post_init__()
+        self.n_groups = DEFAULT_N_GROUPS if self.n_groups is None else self.n_groups
 
 
 @dataclass
-class InferenceConfig(Settings):
+class InferenceConfig(_Sampling):
     """One inference run, as the TensorFlow dialect names its settings; ``n_groups`` None means all."""
 
     model: ModelConfig
     model_path: AnyPath
     test_data_file: AnyPath
-    n_groups: int | None = None
-    n_images: int | None = None
-    n_subsample: int | None = None
-    subsample_seed: int | None = None
-    neighbor_count: int = 4
-    enable_oversampling: bool = False
-    neighbor_pool_size: int | None = None
     debug: bool = False
     output_dir: AnyPath = Path("inference_outputs")
     backend: str = "tensorflow"
-
-    def __post_init__(self) -> None:
-        """Settle the number of groups."""
-        self.n_groups = resolve_n_groups(self.n_groups, n_images=self.n_images, stacklevel=4)
 
 
 def resolve_n_groups(n_groups: int | None, *, n_images: int | None, stacklevel: int) -> int | None:

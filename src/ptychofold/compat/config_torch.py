@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from ptychofold.compat.config_tf import KeptModel, KeptTraining
 from ptychofold.config.dialects import Settings
 from ptychofold.physics.scaling_profiles import AmplitudeScaling, CountIntensityScaling, scaling_type
 
@@ -47,7 +48,7 @@ class DataConfig(Settings):
 
 
 @dataclass
-class ModelConfig(Settings):
+class ModelConfig(KeptModel):
     """The network, its physics and its loss."""
 
     mode: str = "Unsupervised"
@@ -65,9 +66,6 @@ class ModelConfig(Settings):
     physics_forward_mode: str = "amplitude"
     # Accepted and kept; at most handed to the TensorFlow dialect
     # fmt: off
-    architecture: str = "cnn"; fno_modes: int = 12; fno_width: int = 32; fno_blocks: int = 4; fno_cnn_blocks: int = 2
-    learned_input_channels: int = 1; fno_input_transform: str = "none"; max_hidden_channels: int | None = None
-    resnet_width: int | None = None; generator_output_mode: str = "real_imag"
     spectral_bottleneck_blocks: int = 6; spectral_bottleneck_modes: int = 12
     spectral_bottleneck_share_weights: bool = True; spectral_bottleneck_gate_init: Number = 0.1
     spectral_bottleneck_gate_mode: str = "shared"
@@ -86,7 +84,7 @@ class ModelConfig(Settings):
 
 
 @dataclass
-class TrainingConfig(Settings):
+class TrainingConfig(KeptTraining):
     """One training run."""
 
     epochs: int = 50
@@ -98,13 +96,8 @@ class TrainingConfig(Settings):
     output_dir: str = "training_outputs"
     # Accepted and kept; at most handed to the TensorFlow dialect
     # fmt: off
-    learning_rate: Number = 1e-3; accum_steps: int = 1; gradient_clip_val: Number | None = None
-    gradient_clip_algorithm: str = "norm"; optimizer: str = "adam"; momentum: Number = 0.9; weight_decay: Number = 0.0
-    adam_beta1: Number = 0.9; adam_beta2: Number = 0.999; log_grad_norm: bool = False; grad_norm_log_freq: int = 1
-    torch_loss_mode: str = "poisson"; torch_mae_pred_l2_match_target: bool = False
-    scheduler: str = "Default"; lr_warmup_epochs: int = 0; lr_min_ratio: Number = 0.1; warmup_epochs: int = 0
-    min_lr_ratio: Number = 0.1; plateau_factor: Number = 0.5; plateau_patience: int = 2; plateau_min_lr: Number = 5e-5
-    plateau_threshold: Number = 0.0; physics_weight_schedule: str = "cosine"
+    learning_rate: Number = 1e-3; accum_steps: int = 1; log_grad_norm: bool = False; grad_norm_log_freq: int = 1
+    warmup_epochs: int = 0; min_lr_ratio: Number = 0.1; physics_weight_schedule: str = "cosine"
     epochs_fine_tune: int = 0; fine_tune_gamma: Number = 0.1; stage_1_epochs: int = 0; stage_2_epochs: int = 0
     stage_3_epochs: int = 0; stage_3_lr_factor: Number = 0.1
     enable_staged_finetuning: bool = False; finetune_stage1_epochs: int = 7; finetune_stage2_epochs: int = 7

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,15 +17,13 @@ from ptychofold.compat.coords import grouping_of
 from ptychofold.config import GroupingConfig
 from ptychofold.conventions import xy_from_yx
 from ptychofold.data import GroupBatch
+from ptychofold.data.experiments import npz_files, stored_scans
 from ptychofold.data.inner import InnerGroups, amplitude_constants, group_constants
-from ptychofold.data.manifest import MANIFEST_NAME
-from ptychofold.data.store import PatternStore
-from ptychofold.errors import ConfigError, FormatError
+from ptychofold.errors import ConfigError
 from ptychofold.optional import require
 from ptychofold.physics import CountIntensityScaling
 from ptychofold.physics.probes import inverse_mean_amplitude, soft_disk
 from ptychofold.raw_data import RawData
-from ptychofold.validation import check_probe
 
 if TYPE_CHECKING:
     from tensordict import TensorDict
@@ -79,12 +76,10 @@ class PtychoDataset(Dataset[Batch]):
         if isinstance(data_config, AnyPath):
             data_dir, data_config = data_config, None
         self._configure(model_config, data_config)
-        self.file_list = _npz_files(ptycho_dir)
+        self.file_list = npz_files(ptycho_dir)
         remake = training_config if isinstance(training_config, bool) else remake_map
-        scans = [_stored(file, Path(data_dir) / file.stem, remake=remake) for file in self.file_list]
-        if probe_dir is not None:
-            scans = [_with_probe(*pair) for pair in zip(scans, _npz_files(probe_dir), strict=True)]
-        self._group(scans)
+        probes = None if probe_dir is None else npz_files(probe_dir)
+        self._group(stored_scans(self.file_list, data_dir, probes=probes, remake=remake))
         if self.ci_contract_active and not defer_ci_statistics:
             self.set_ci_statistics_from_indices(range(len(self)))
 
@@ -191,12 +186,10 @@ class PtychoDataset(Dataset[Batch]):
         factors = torch.tensor([_probe_factor(scan.probe, self.model_config, config) for scan in scans])
         centers = torch.from_numpy(xy_from_yx(self.groups.centers).copy())
         self.data_dict: dict[str, Any] = {
-            "probes": self.groups.probe * factors.view(-1, 1, 1, 1),
-            "probes_physical": self.groups.probe,
-            "probe_scaling": factors,
-            "com": centers[0] if len(scans) == 1 else centers,
+            "probes": self.groups.probe * factors.view(-1, 1, 1, 1), "probes_physical": self.groups.probe,
+            "probe_scaling": factors, "com": centers[0] if len(scans) == 1 else centers,
             "objectGuess": [scan.object for scan in scans],
-        }
+        }  # fmt: skip
         if not self.ci_contract_active:
             constants = torch.tensor(
                 [(1.0, 1.0) if config.normalize == "None" else amplitude_constants(scan) for scan in scans]
@@ -240,7 +233,7 @@ class TensorDictDataLoader(DataLoader[Batch]):
         collate_fn: object = None,
         **options: Any,  # noqa: ANN401
     ) -> None:
-        super().__init__(dataset, batch_size, collate_fn=collate_fn or _unchanged, **options)  # type: ignore[arg-type]
+        super().__init__(dataset, batch_size, collate_fn=collate_fn or Collate(), **options)  # type: ignore[arg-type]
 
 
 class Collate:
@@ -252,29 +245,6 @@ class Collate:
     def __call__(self, x: Batch) -> Batch:
         """Return the batch on the device."""
         return x if self.device is None else tuple(item.to(self.device) for item in x)  # type: ignore[return-value]
-
-
-def _unchanged(batch: Batch) -> Batch:
-    return batch
-
-
-def _npz_files(path: AnyPath) -> list[Path]:
-    files = [Path(path)] if Path(path).is_file() else sorted(Path(path).glob("*.npz"))
-    if not files:
-        raise FormatError("expected NPZ files in the directory; found none.", path=Path(path))
-    return files
-
-
-def _stored(file: Path, folder: Path, *, remake: bool) -> RawData:
-    if remake and (folder / MANIFEST_NAME).exists():
-        rmtree(folder)
-    return PatternStore.create(RawData.from_file(file), folder).scan
-
-
-def _with_probe(scan: RawData, file: Path) -> RawData:
-    with np.load(file, allow_pickle=False) as archive:
-        probe = check_probe(archive["probeGuess"], N=scan.N, path=file)
-    return replace(scan, probe=probe)
 
 
 def _probe_factor(probe: Complex64[np.ndarray, "mode N N"], model: ModelConfig, data: DataConfig) -> float:
