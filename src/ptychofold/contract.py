@@ -10,11 +10,11 @@ from typing import Final, NotRequired, TypedDict, cast
 import numpy as np
 from jaxtyping import Complex64, Float32, Float64, Int32, Int64
 
-from ptychofold.conventions import channels_last, xy_from_yx
+from ptychofold.conventions import channels_first, channels_last, xy_from_yx
 from ptychofold.errors import ConfigError, DtypeError, MissingFieldError, ShapeError
 from ptychofold.scaling import rms_input_scale
 
-__all__ = ["GroupedData", "check_grouped", "one_side", "seed_of", "to_contract"]
+__all__ = ["GroupedData", "check_grouped", "mean_energy", "one_side", "seed_of", "to_contract"]
 
 
 _DTYPES: Final[Mapping[str, type[np.generic]]] = MappingProxyType({"X_full": np.float32, "Y": np.complex64})
@@ -196,6 +196,12 @@ def one_side(grouped: GroupedData, fraction: float, *, which: str | None) -> Gro
     return cast(GroupedData, part)
 
 
+def mean_energy(patterns: Float32[np.ndarray, "B N N C"]) -> float:
+    """Return ⟨Σ A²⟩ over patterns of the dictionary, squares summed in float64."""
+    first = channels_first(patterns)
+    return float(np.einsum("bcij,bcij->bc", first, first, dtype=np.float64).mean())
+
+
 def _coordinates(
     positions: Float64[np.ndarray, "scan 2"], members: Int32[np.ndarray, "B C"]
 ) -> tuple[Float64[np.ndarray, "B 1 2 1"], Float64[np.ndarray, "B 1 2 C"], Float64[np.ndarray, "B 1 2 C"]]:
@@ -208,5 +214,4 @@ def _coordinates(
 def _scaled(amplitude: Float32[np.ndarray, "B C N N"]) -> Float32[np.ndarray, "B C N N"]:
     if not len(amplitude):
         return amplitude
-    energy = np.einsum("bcij,bcij->bc", amplitude, amplitude, dtype=np.float64)
-    return amplitude * np.float32(rms_input_scale(float(energy.mean()), amplitude.shape[-1]))
+    return amplitude * np.float32(rms_input_scale(mean_energy(channels_last(amplitude)), amplitude.shape[-1]))

@@ -206,14 +206,9 @@ def test_the_bridge_says_what_is_wrong_and_what_to_do() -> None:
 def test_settings_spelt_alike_in_both_dialects_go_over_unchanged() -> None:
     model = to_model_config(pt.DataConfig(probe_scale=2.0), pt.ModelConfig(architecture="fno", pad_object=False))
     assert (model.architecture, model.pad_object, model.probe_scale) == ("fno", False, 2.0)
-    training = to_training_config(
-        model,
-        pt.DataConfig(nphotons=1e6),
-        pt.ModelConfig(),
-        pt.TrainingConfig(
-            optimizer="sgd", output_dir="runs", n_groups=3, train_data_file="a.npz", test_data_file="b.npz"
-        ),
-    )
+    theirs = pt.TrainingConfig(output_dir="runs", n_groups=3, train_data_file="a.npz", test_data_file="b.npz")
+    theirs.optimizer = "sgd"
+    training = to_training_config(model, pt.DataConfig(nphotons=1e6), pt.ModelConfig(), theirs)
     assert (training.optimizer, training.output_dir, training.n_subsample) == ("sgd", Path("runs"), None)
 
 

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from math import prod
-from pathlib import Path
 from typing import Any, Final
 
 from ptychofold.compat import config_tf as tf
@@ -13,7 +12,7 @@ from ptychofold.compat import config_torch as pt
 from ptychofold.compat.config_tf import update_legacy_dict
 from ptychofold.compat.names import NAMES
 from ptychofold.compat.params import LEGACY_DEFAULTS
-from ptychofold.config.dialects import Settings, flattened, reject_unknown, require
+from ptychofold.config.dialects import Settings, expect, flattened, reject_unknown, with_paths
 from ptychofold.config.native import NativeSettings
 from ptychofold.errors import ConfigError
 
@@ -37,6 +36,10 @@ COMPUTED: Final = frozenset({"bigN", "bigoffset", "intensity_scale", "padded_siz
 
 RETIRED: Final = frozenset({"n_images", "nsegments", "sim_nphotons", "sim_object_type"})
 """Entries of earlier generations of the legacy dictionary."""
+
+
+PATHS: Final = ("train_data_file", "test_data_file", "output_dir", "model_path")
+"""TensorFlow settings that are paths."""
 
 
 def to_model_config(
@@ -76,7 +79,7 @@ def to_training_config(
             stacklevel=2,
         )
     _require(settings, "train_data_file", "Path('train.npz')")
-    return tf.TrainingConfig(model=model, **_with_paths(settings))
+    return tf.TrainingConfig(model=model, **with_paths(settings, PATHS))
 
 
 def to_inference_config(
@@ -89,7 +92,7 @@ def to_inference_config(
     settings = {**_bridge(tf.InferenceConfig, data, inference), "backend": "pytorch", **(overrides or {})}
     _require(settings, "model_path", "Path('model_dir')")
     _require(settings, "test_data_file", "Path('test.npz')")
-    return tf.InferenceConfig(model=model, **_with_paths(settings))
+    return tf.InferenceConfig(model=model, **with_paths(settings, PATHS))
 
 
 def from_legacy(cfg: Mapping[str, object] | tf.TrainingConfig | tf.InferenceConfig) -> NativeSettings:
@@ -122,7 +125,7 @@ def from_legacy(cfg: Mapping[str, object] | tf.TrainingConfig | tf.InferenceConf
     if unread:
         logger.info("Legacy settings without effect here: %s", ", ".join(unread))
     for name in ("n_groups", "n_images"):
-        require(isinstance(flat.get(name), int | None), name, "an integer", flat.get(name))
+        expect(isinstance(flat.get(name), int | None), name, "an integer", flat.get(name))
     flat["n_groups"] = tf.resolve_n_groups(flat.get("n_groups"), n_images=flat.get("n_images"), stacklevel=3)
     both = (NAMES.translate(flat, source=dialect, target="native") for dialect in ("tensorflow", "legacy"))
     return NativeSettings.from_dotted({name: value for native in both for name, value in native.items()})
@@ -162,10 +165,3 @@ def _bridge(kind: type[Settings], *configs: Settings) -> dict[str, Any]:
 def _require(settings: Mapping[str, object], name: str, example: str) -> None:
     if settings.get(name) is None:
         raise ConfigError(f"{name} is required; pass overrides={{{name!r}: {example}}}.")
-
-
-def _with_paths(settings: dict[str, Any]) -> dict[str, Any]:
-    paths = ("train_data_file", "test_data_file", "output_dir", "model_path")
-    return {
-        name: Path(value) if name in paths and isinstance(value, str) else value for name, value in settings.items()
-    }

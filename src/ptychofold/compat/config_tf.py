@@ -1,14 +1,12 @@
 """The TensorFlow dialect's configuration classes and the legacy dictionary that they fill."""
 
-# ruff: noqa: E702 (settings that are only kept stand several a line, by subject)
-
 import warnings
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ptychofold.compat.names import NAMES
-from ptychofold.config.dialects import Settings, require
+from ptychofold.config.dialects import Settings, expect, keeps
 
 __all__ = [
     "InferenceConfig",
@@ -22,35 +20,9 @@ __all__ = [
 ]
 
 ARCHITECTURES = ("cnn", "ffno", "fno", "fno_vanilla", "neuralop_uno")
-DEFAULT_N_GROUPS = 512
 
 Number = float | int
 AnyPath = Path | str
-
-
-@dataclass(kw_only=True)
-class KeptModel(Settings):
-    """Settings of a network that both dialects accept and keep, and nothing of ours reads."""
-
-    # fmt: off
-    architecture: str = "cnn"; fno_modes: int = 12; fno_width: int = 32; fno_blocks: int = 4; fno_cnn_blocks: int = 2
-    learned_input_channels: int = 1; fno_input_transform: str = "none"; max_hidden_channels: int | None = None
-    resnet_width: int | None = None; generator_output_mode: str = "real_imag"
-    # fmt: on
-
-
-@dataclass(kw_only=True)
-class KeptTraining(Settings):
-    """Settings of a training run that both dialects accept and keep, and nothing of ours reads."""
-
-    # fmt: off
-    torch_loss_mode: str = "poisson"; torch_mae_pred_l2_match_target: bool = False
-    gradient_clip_val: Number | None = None; gradient_clip_algorithm: str = "norm"
-    optimizer: str = "adam"; momentum: Number = 0.9; weight_decay: Number = 0.0
-    adam_beta1: Number = 0.9; adam_beta2: Number = 0.999
-    scheduler: str = "Default"; lr_warmup_epochs: int = 0; lr_min_ratio: Number = 0.1; plateau_factor: Number = 0.5
-    plateau_patience: int = 2; plateau_min_lr: Number = 5e-5; plateau_threshold: Number = 0.0
-    # fmt: on
 
 
 @dataclass(kw_only=True)
@@ -71,7 +43,8 @@ class _Sampling(Settings):
 
 
 @dataclass
-class ModelConfig(KeptModel):
+@keeps("both.model")
+class ModelConfig(Settings):
     """The network and its physics, as the TensorFlow dialect names them; may be changed after construction."""
 
     N: int = 64
@@ -87,10 +60,12 @@ class ModelConfig(KeptModel):
     pad_object: bool = True
     probe_scale: Number = 4.0
     gaussian_smoothing_sigma: Number = 0.0
+    architecture: str = "cnn"
 
 
 @dataclass
-class TrainingConfig(_Sampling, KeptTraining):
+@keeps("both.training")
+class TrainingConfig(_Sampling):
     """One training run, as the TensorFlow dialect names its settings; ``n_groups`` is 512 unless it is given."""
 
     model: ModelConfig
@@ -113,7 +88,7 @@ class TrainingConfig(_Sampling, KeptTraining):
     def __post_init__(self) -> None:
         """Settle the number of groups."""
         super().__post_init__()
-        self.n_groups = DEFAULT_N_GROUPS if self.n_groups is None else self.n_groups
+        self.n_groups = 512 if self.n_groups is None else self.n_groups
 
 
 @dataclass
@@ -162,25 +137,25 @@ def update_legacy_dict(
 
 def validate_model_config(config: ModelConfig) -> None:
     """Check the ranges of a model's settings; the first that is wrong is a `ConfigError`."""
-    require(config.architecture in ARCHITECTURES, "architecture", f"one of {list(ARCHITECTURES)}", config.architecture)
+    expect(config.architecture in ARCHITECTURES, "architecture", f"one of {list(ARCHITECTURES)}", config.architecture)
     for name in ("gridsize", "n_filters_scale", "probe_scale"):
-        require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
+        expect(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
     sigma = config.gaussian_smoothing_sigma
-    require(sigma >= 0, "gaussian_smoothing_sigma", "a number that is not negative", sigma)
+    expect(sigma >= 0, "gaussian_smoothing_sigma", "a number that is not negative", sigma)
 
 
 def validate_training_config(config: TrainingConfig) -> None:
     """Check the ranges of a training run's settings; the first that is wrong is a `ConfigError`."""
     validate_model_config(config.model)
     size = config.batch_size
-    require(size > 0 and size.bit_count() == 1, "batch_size", "a positive power of 2", size)
+    expect(size > 0 and size.bit_count() == 1, "batch_size", "a positive power of 2", size)
     for name in ("nepochs", "nphotons"):
-        require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
+        expect(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
     for name in ("mae_weight", "nll_weight"):
-        require(0 <= getattr(config, name) <= 1, name, "a weight in [0, 1]", getattr(config, name))
+        expect(0 <= getattr(config, name) <= 1, name, "a weight in [0, 1]", getattr(config, name))
 
 
 def validate_inference_config(config: InferenceConfig) -> None:
     """Check an inference run's settings; a model that is not there is a `ConfigError`."""
     validate_model_config(config.model)
-    require(Path(config.model_path).exists(), "model_path", "an existing model", str(config.model_path))
+    expect(Path(config.model_path).exists(), "model_path", "an existing model", str(config.model_path))

@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike
 
 from ptychofold.compat.patches import center_channels
 from ptychofold.compat.raw_data import RawData
-from ptychofold.contract import GroupedData, check_grouped, one_side
-from ptychofold.conventions import channels_first
+from ptychofold.contract import GroupedData, check_grouped, mean_energy, one_side
 from ptychofold.data.frameworks import Framework, FrameworkArray, as_framework, tf_dataset
 from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import ConfigError
@@ -139,11 +138,6 @@ class PtychoDataContainer:
     def _unknown(self) -> np.ndarray:
         return np.broadcast_to(np.complex64(1), self.grouped["X_full"].shape)
 
-    def _norm(self) -> np.ndarray:
-        scaled = channels_first(self.grouped["X_full"])
-        energy = np.einsum("bcij,bcij->bc", scaled, scaled, dtype=np.float64)
-        return np.array(photon_scale(self.n_photons, float(energy.mean())), np.float32)
-
 
 PtychoDataContainerTorch = PtychoDataContainer
 
@@ -153,7 +147,7 @@ ATTRIBUTES: Final[Mapping[str, Callable[[PtychoDataContainer], np.ndarray | None
     "Y_I": lambda c: c._unknown.real if c.grouped["Y"] is None else np.abs(c.grouped["Y"]),  # an amplitude
     "Y_phi": lambda c: c._unknown.imag if c.grouped["Y"] is None else np.angle(c.grouped["Y"]),  # radians
     "YY_full": lambda c: c.grouped["objectGuess"],  # (H, W) complex64
-    "norm_Y_I": lambda c: c._norm(),  # √(photons / mean Σ X²), 0-d float32
+    "norm_Y_I": lambda c: np.array(photon_scale(c.n_photons, mean_energy(c.grouped["X_full"])), np.float32),  # 0-d
     "coords_nominal": lambda c: c.grouped["coords_start_relative"].astype(np.float32),  # (B, 1, 2, C)
     "coords_true": lambda c: c.grouped["coords_relative"].astype(np.float32),  # (B, 1, 2, C), of corrected positions
     "nn_indices": lambda c: c.grouped["nn_indices"],  # (B, C) int32

@@ -19,13 +19,11 @@ Coordinates = Real[np.ndarray, " scan"]
 
 def get_relative_coords(coords_nn: Real[np.ndarray, "..."]) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of each group and −(position − mean), of (B, 1, 2, C) or, PyTorch's layout, (B, C, 1, 2)."""
-    match coords_nn.shape:
-        case (_, 1, 2, _):
-            mean = coords_nn.mean(axis=3, keepdims=True)
-        case (_, _, 1, 2):
-            mean = coords_nn.mean(axis=1, keepdims=True)
-        case found:
-            raise ShapeError(f"expected coordinates (B, 1, 2, C) or (B, C, 1, 2); found {found}.", field="coords_nn")
+    members = 3 if coords_nn.shape[1:3] == (1, 2) else 1
+    if coords_nn.ndim != 4 or (members == 1 and coords_nn.shape[2:] != (1, 2)):
+        found = coords_nn.shape
+        raise ShapeError(f"expected coordinates (B, 1, 2, C) or (B, C, 1, 2); found {found}.", field="coords_nn")
+    mean = coords_nn.mean(axis=members, keepdims=True)
     return mean, -(coords_nn - mean)
 
 

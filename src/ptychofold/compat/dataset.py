@@ -10,20 +10,23 @@ import numpy as np
 import torch
 from jaxtyping import Complex64, Float32, Int64, Real
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ptychofold.compat.config_torch import DataConfig, ModelConfig, TrainingConfig, scaling_profile
 from ptychofold.compat.coords import grouping_of
 from ptychofold.config import GroupingConfig
+from ptychofold.config.dialects import expect
 from ptychofold.conventions import xy_from_yx
 from ptychofold.data import GroupBatch
 from ptychofold.data.experiments import npz_files, stored_scans
 from ptychofold.data.inner import InnerGroups, amplitude_constants, group_constants
+from ptychofold.data.whole import ToDevice, WholeBatchLoader
 from ptychofold.errors import ConfigError
 from ptychofold.optional import require
 from ptychofold.physics import CountIntensityScaling
 from ptychofold.physics.probes import inverse_mean_amplitude, soft_disk
 from ptychofold.raw_data import RawData
+from ptychofold.typing import Measurement
 
 if TYPE_CHECKING:
     from tensordict import TensorDict
@@ -100,12 +103,8 @@ class PtychoDataset(Dataset[Batch]):
         dataset = cls.__new__(cls)
         dataset._configure(model_config, data_config)
         counts = dataset.ci_contract_active or diff_patterns.dtype.kind in "ui"
-        scan = RawData.from_arrays(
-            patterns=diff_patterns,
-            positions=positions,
-            probe=probe,
-            measurement="intensity" if counts else "amplitude",
-        )
+        known: Measurement = "intensity" if counts else "amplitude"
+        scan = RawData.from_arrays(patterns=diff_patterns, positions=positions, probe=probe, measurement=known)
         dataset.file_list = []
         dataset._group([scan], rms=scaling_constant)
         if dataset.ci_contract_active:
@@ -165,8 +164,8 @@ class PtychoDataset(Dataset[Batch]):
     def _configure(self, model_config: ModelConfig | None, data_config: DataConfig | None) -> None:
         self.model_config, self.data_config = model_config or ModelConfig(), data_config or DataConfig()
         for name, choices in {"data_scaling": ("Parseval",), "normalize": ("Batch", "Group", "None")}.items():
-            if getattr(self.data_config, name) not in choices:
-                raise ConfigError(f"{name}: expected one of {choices}; found {getattr(self.data_config, name)!r}.")
+            found = getattr(self.data_config, name)
+            expect(found in choices, name, f"one of {choices}", found)
         counts = scaling_profile(self.data_config) is CountIntensityScaling
         self.ci_contract_active = counts and self.model_config.physics_forward_mode == "rectangular_scaled"
 
@@ -222,29 +221,7 @@ class PtychoDataset(Dataset[Batch]):
         return probes[:, None].expand(-1, batch.members.shape[1], -1, -1, -1)
 
 
-class TensorDictDataLoader(DataLoader[Batch]):
-    """Loads batches with one gather each, also in workers; ``collate_fn`` is given the whole batch."""
-
-    def __init__(
-        self,
-        dataset: PtychoDataset,
-        batch_size: int = 1,
-        *,
-        collate_fn: object = None,
-        **options: Any,  # noqa: ANN401
-    ) -> None:
-        super().__init__(dataset, batch_size, collate_fn=collate_fn or Collate(), **options)  # type: ignore[arg-type]
-
-
-class Collate:
-    """Puts a batch on a device; None leaves it where it is."""
-
-    def __init__(self, device: torch.device | str | None = None) -> None:
-        self.device = device
-
-    def __call__(self, x: Batch) -> Batch:
-        """Return the batch on the device."""
-        return x if self.device is None else tuple(item.to(self.device) for item in x)  # type: ignore[return-value]
+Collate, TensorDictDataLoader = ToDevice, WholeBatchLoader
 
 
 def _probe_factor(probe: Complex64[np.ndarray, "mode N N"], model: ModelConfig, data: DataConfig) -> float:
@@ -252,8 +229,10 @@ def _probe_factor(probe: Complex64[np.ndarray, "mode N N"], model: ModelConfig, 
     if not data.probe_normalize:
         return 1.0
     given, N = model.probe_mask if model.probe_mask_tensor is None else model.probe_mask_tensor, probe.shape[-1]
-    mask = np.asarray(given, np.float64) if isinstance(given, Tensor) else None
-    if given is True:
+    mask = None
+    if isinstance(given, Tensor):
+        mask = np.asarray(given, np.float64)
+    elif given:
         mask = soft_disk(N, diameter=model.probe_mask_diameter or N / 2, sigma=model.probe_mask_sigma)
     return inverse_mean_amplitude(probe, mask=mask) / float(data.probe_scale)
 

@@ -57,13 +57,7 @@ def params() -> dict[str, object]:
 
 
 def get_bigN() -> int:
-    """Return the pixels across a group on a regular grid: N + (gridsize − 1) · offset.
-
-    Raises
-    ------
-    ConfigError
-        If one of the three is no integer.
-    """
+    """Return N + (gridsize − 1) · offset, the pixels across a group; a `ConfigError` if one of them is no integer."""
     _restore_defaults()
     match cfg["N"], cfg["gridsize"], cfg["offset"]:
         case (int() as size, int() as gridsize, int() as offset):

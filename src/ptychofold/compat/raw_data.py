@@ -16,11 +16,11 @@ from ptychofold import raw_data as native
 from ptychofold.compat.config_tf import InferenceConfig, TrainingConfig
 from ptychofold.contract import GroupedData
 from ptychofold.door import RequestedMeasurement, fields_of_arrays
+from ptychofold.formats.npz_metadata import physics_mismatches
 from ptychofold.grouping.groups import fresh_seed
-from ptychofold.grouping.reference_torch import random_stream
+from ptychofold.loading import chosen, turned
 from ptychofold.metadata import Metadata
-from ptychofold.physics import simulate
-from ptychofold.scaling import photon_scale
+from ptychofold.physics.simulation import simulate_in_probe_units
 from ptychofold.validation import as_array, check_columns
 
 __all__ = ["MemmapDatasetBridge", "RawData", "RawDataTorch", "load_data"]
@@ -76,14 +76,12 @@ class RawData:
         *,
         measurement: RequestedMeasurement = "auto",
     ) -> None:
-        nominal = None
-        if xcoords_start is not None and ycoords_start is not None:
-            nominal = _positions(xcoords_start, ycoords_start)
+        start = None if xcoords_start is None or ycoords_start is None else _positions(xcoords_start, ycoords_start)
         patterns, truth = as_array(diff3d, field="patterns"), None if Y is None else as_array(Y, field="patches")
         found = fields_of_arrays(
             patterns=patterns,
             positions=_positions(xcoords, ycoords),
-            positions_nominal=nominal,
+            positions_nominal=start,
             probe=probeGuess,
             object=objectGuess,
             patches=truth[..., 0] if truth is not None and truth.ndim == 4 else truth,
@@ -143,17 +141,10 @@ class RawData:
 
         Without a seed a fresh one is drawn and logged.
         """
-        positions = _positions(xcoords, ycoords)
-        seed = fresh_seed() if seed is None else seed
-        canvas, probe = (np.require(field, np.complex64, "W") for field in (objectGuess, probeGuess))
-        dosed = simulate(canvas, probe[None], positions, seed=seed, n_photons=n_photons)
-        unit = float(np.linalg.norm(dosed.probe) / np.linalg.norm(probeGuess))
-        amplitude = dosed.amplitude(np.arange(len(dosed))) / np.float32(unit)
-        face = RawData.from_coords_without_pc(
-            xcoords, ycoords, amplitude, probeGuess, scan_index, objectGuess, measurement="amplitude"
-        )
-        face.scan = replace(face.scan, patches=dosed.ground_truth(np.arange(len(dosed))))
-        face.norm_Y_I = photon_scale(n_photons, float(dosed.energies().mean()) / unit**2)
+        positions, seed = _positions(xcoords, ycoords), fresh_seed() if seed is None else seed
+        scan, factor = simulate_in_probe_units(objectGuess, probeGuess, positions, seed=seed, n_photons=n_photons)
+        face = RawData.of(scan if scan_index is None else replace(scan, scan_index=scan_index.astype(np.int64)))
+        face.norm_Y_I = factor
         return face
 
     @classmethod
@@ -167,12 +158,9 @@ class RawData:
     ) -> Self:
         """Read a scan file; with ``validate_config`` log where its metadata and a configuration differ."""
         face = cls.of(native.RawData.from_file(train_data_file_path, measurement=measurement))
-        physics = (face.metadata or {}).get("physics_parameters")
-        if validate_config and current_config is not None and isinstance(physics, Mapping):
-            settings = current_config.flat()
-            for name in ("nphotons", "N", "gridsize"):
-                if name in physics and name in settings and physics[name] != settings[name]:
-                    logger.warning("%s mismatch: dataset=%s, config=%s", name, physics[name], settings[name])
+        if validate_config and current_config is not None:
+            for name, (theirs, ours) in physics_mismatches(face.metadata or {}, current_config.flat()).items():
+                logger.warning("%s mismatch: dataset=%s, config=%s", name, theirs, ours)
         return face
 
     @classmethod
@@ -260,15 +248,7 @@ def load_data(  # noqa: PLR0917 (the reference's signature)
     ``n_samples`` has no effect, as in the reference.
     """
     scan = native.RawData.from_file(file_path, measurement=measurement)
-    factor = np.array([-coord_scale if flip_y else coord_scale, -coord_scale if flip_x else coord_scale])
-    turn = slice(None, None, -1 if swap_xy else 1)
-    moved, nominal = ((positions * factor)[:, turn] for positions in (scan.positions, scan.positions_nominal))
-    scan = replace(scan, positions=moved, positions_nominal=nominal)
-    wanted = n_images if n_subsample is None else n_subsample
-    if wanted is None or wanted >= len(scan):
-        scan = replace(scan, file_rows=np.arange(len(scan)))
-    else:
-        scan = scan.subset(np.sort(random_stream(subsample_seed).choice(len(scan), wanted, replace=False)))
-    face = RawData.of(scan)
+    scan = turned(scan, flip_x=flip_x, flip_y=flip_y, swap_xy=swap_xy, scale=coord_scale)
+    face = RawData.of(chosen(scan, n_images if n_subsample is None else n_subsample, seed=subsample_seed))
     face.subsample_seed = subsample_seed
     return face

@@ -1,10 +1,12 @@
 """Settings of other projects: strict dataclasses, and a glossary that renames settings and spells values anew."""
 
 import difflib
+import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from importlib import resources
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 import numpy as np
 
@@ -19,13 +21,18 @@ __all__ = [
     "UnknownSettingError",
     "Values",
     "choice",
+    "expect",
     "file_name",
     "flattened",
+    "keeps",
     "reject_unknown",
-    "require",
     "square_grid",
     "suggest",
+    "with_paths",
 ]
+
+
+Kind = TypeVar("Kind", bound="Settings")
 
 
 class UnknownSettingError(ConfigError, TypeError, KeyError):
@@ -37,6 +44,11 @@ class Settings:
 
     __dataclass_fields__: ClassVar[dict]  # type: ignore[type-arg]
 
+    if TYPE_CHECKING:  # kept settings are fields like all others, which a type checker cannot see
+
+        def __getattr__(self, name: str) -> Any: ...  # noqa: ANN401
+        def __setattr__(self, name: str, value: object) -> None: ...
+
     def __new__(cls, *_: object, **settings: object) -> Self:
         """Look at the keywords before the dataclass's own ``__init__`` does."""
         reject_unknown(settings, known=[field.name for field in fields(cls)], where=cls.__name__)
@@ -45,6 +57,38 @@ class Settings:
     def flat(self) -> dict[str, object]:
         """Return the settings by name, those of nested ones among them."""
         return flattened({field.name: getattr(self, field.name) for field in fields(self)})
+
+
+def keeps(*tables: str) -> Callable[[type[Kind]], type[Kind]]:
+    """Give a class, before it becomes a dataclass, the settings of some tables of ``kept_settings.toml``.
+
+    They are accepted and kept, at most handed from dialect to dialect, and read by nothing here.
+
+    Parameters
+    ----------
+    tables
+        Names of tables, such as ``"torch.model"``.
+    """
+    text = resources.files(__package__).joinpath("kept_settings.toml").read_text(encoding="utf-8")
+    content = tomllib.loads(text)
+
+    def add(cls: type[Kind]) -> type[Kind]:
+        for dialect, part in (table.split(".") for table in tables):
+            settings = dict(content[dialect][part])
+            without_default = settings.pop("none", ())
+            for name, default in (settings | dict.fromkeys(without_default)).items():
+                cls.__annotations__[name] = object
+                setattr(cls, name, _default(default))
+        return cls
+
+    return add
+
+
+def _default(value: object) -> object:
+    """Return a field's default; an empty list is there to be filled, any other one is a value."""
+    if isinstance(value, list):
+        return tuple(value) if value else field(default_factory=list)
+    return value
 
 
 def flattened(settings: Mapping[str, object]) -> dict[str, object]:
@@ -66,7 +110,14 @@ def flattened(settings: Mapping[str, object]) -> dict[str, object]:
     return flat
 
 
-def require(holds: bool, name: str, expected: str, found: object) -> None:
+def with_paths(settings: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return settings in which those of some names are paths where they were text."""
+    return {
+        name: Path(value) if name in names and isinstance(value, str) else value for name, value in settings.items()
+    }
+
+
+def expect(holds: bool, name: str, expected: str, found: object) -> None:
     """Refuse a setting that is not as expected.
 
     Raises

@@ -14,7 +14,7 @@ from ptychofold.formats.fields import ScanFields
 from ptychofold.metadata import Metadata
 from ptychofold.typing import Measurement
 
-__all__ = ["Declaration", "format_metadata", "parse_description", "parse_metadata"]
+__all__ = ["Declaration", "format_metadata", "parse_description", "parse_metadata", "physics_mismatches"]
 
 OWN_KEY = "ptychofold"
 LEGACY_KEYS = (
@@ -111,6 +111,23 @@ def _own_declaration(own: Mapping[str, object]) -> Declaration:
             extra=extra if isinstance(extra, dict) else {},
         ),
     )
+
+
+def physics_mismatches(
+    content: Mapping[str, object], settings: Mapping[str, object]
+) -> dict[str, tuple[object, object]]:
+    """Return the physics parameters that a file's metadata and some settings both name and disagree on.
+
+    Examples
+    --------
+    >>> physics_mismatches({"physics_parameters": {"N": 64, "nphotons": 1e9}}, {"N": 128, "nphotons": 1e9})
+    {'N': (64, 128)}
+    """
+    known = content.get("physics_parameters")
+    if not isinstance(known, Mapping):
+        return {}
+    both = (name for name in ("nphotons", "N", "gridsize") if name in known and name in settings)
+    return {name: (known[name], settings[name]) for name in both if known[name] != settings[name]}
 
 
 def format_metadata(fields: ScanFields) -> str:

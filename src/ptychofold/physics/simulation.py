@@ -16,9 +16,10 @@ from ptychofold.physics.objects import make_object
 from ptychofold.physics.probes import make_probe
 from ptychofold.physics.scan_patterns import make_positions, object_side
 from ptychofold.raw_data import RawData
+from ptychofold.scaling import photon_scale
 from ptychofold.typing import Measurement
 
-__all__ = ["simulate", "simulate_scan"]
+__all__ = ["simulate", "simulate_in_probe_units", "simulate_scan"]
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +142,36 @@ def simulate_scan(config: SimulationConfig, *, geometry: Geometry | None = None)
         geometry=geometry,
         positions_nominal=positions + spread if config.nominal_error else None,
     )
+
+
+def simulate_in_probe_units(
+    canvas: Complex64[np.ndarray, "H W"],
+    probe: Complex64[np.ndarray, "N N"],
+    positions: Float64[np.ndarray, "scan 2"],
+    *,
+    seed: int,
+    n_photons: float,
+) -> tuple[RawData, float]:
+    """Simulate far-field amplitudes in the scale of the probe as given, with the noise of ``n_photons`` that it brings.
+
+    Returns
+    -------
+    scan, photon_factor
+        The scan with its object and true patches, and √(n_photons / ⟨Σ A²⟩), which brings its amplitudes to counts.
+    """
+    canvas, probe = (np.require(field, np.complex64, "W") for field in (canvas, probe))
+    dosed = simulate(canvas, probe[None], positions, seed=seed, n_photons=n_photons)
+    unit = float(np.linalg.norm(dosed.probe) / np.linalg.norm(probe))
+    every = np.arange(len(dosed))
+    scan = RawData.from_arrays(
+        patterns=dosed.amplitude(every) / np.float32(unit),
+        positions=positions,
+        probe=probe,
+        object=canvas,
+        patches=dosed.ground_truth(every),
+        measurement="amplitude",
+    )
+    return scan, photon_scale(n_photons, float(dosed.energies().mean()) / unit**2)
 
 
 def _with_power(probe: Complex64[np.ndarray, "mode N N"], n_photons: float) -> Complex64[np.ndarray, "mode N N"]:
