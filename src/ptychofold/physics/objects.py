@@ -15,6 +15,10 @@ from ptychofold.errors import ConfigError
 __all__ = ["OBJECTS", "dead_leaves", "lines", "make_object", "random_phase", "siemens_star", "transmission"]
 
 
+Seed = int | np.random.Generator
+"""Where randomness comes from."""
+
+
 def transmission(
     pattern: Float64[np.ndarray, "H W"], *, absorption: float = 0.2, phase_rad: float = 1.0
 ) -> Complex64[np.ndarray, "H W"]:
@@ -61,7 +65,7 @@ def siemens_star(
 
 
 def dead_leaves(
-    shape: tuple[int, int], *, seed: int, smallest: float = 3.0, largest: float = 0.15
+    shape: tuple[int, int], *, seed: Seed, smallest: float = 3.0, largest: float = 0.15
 ) -> Float64[np.ndarray, "H W"]:
     """Draw disks of all sizes that cover one another like leaves; its statistics resemble natural images.
 
@@ -97,7 +101,7 @@ def dead_leaves(
     return canvas
 
 
-def random_phase(shape: tuple[int, int], *, seed: int, feature: float = 4.0) -> Float64[np.ndarray, "H W"]:
+def random_phase(shape: tuple[int, int], *, seed: Seed, feature: float = 4.0) -> Float64[np.ndarray, "H W"]:
     """Draw smooth noise without edges.
 
     Parameters
@@ -115,7 +119,7 @@ def random_phase(shape: tuple[int, int], *, seed: int, feature: float = 4.0) -> 
 
 
 def lines(
-    shape: tuple[int, int], *, seed: int, spacing: float = 12.0, width: tuple[float, float] = (1.0, 4.0)
+    shape: tuple[int, int], *, seed: Seed, spacing: float = 12.0, width: tuple[float, float] = (1.0, 4.0)
 ) -> Float64[np.ndarray, "H W"]:
     """Draw straight lines in random places and directions.
 

@@ -1,16 +1,19 @@
 """Objects to simulate scans of, and the coordinate ramp that shows misplaced patches at once.
 
-Apart from the ramp, every phantom is a complex transmission with |O| ≤ 1. Random ones take an int seed or a
-`numpy.random.Generator`, which they draw from.
+Apart from the ramp, every phantom is a complex transmission with |O| ≤ 1, made of a pattern of `ptychofold.physics`.
+Random ones take an int seed or a `numpy.random.Generator`, which they draw from.
 """
 
 import numpy as np
-from jaxtyping import Complex64, Float64
-from scipy.ndimage import gaussian_filter
+from jaxtyping import Complex64
+
+from ptychofold.physics import objects
 
 __all__ = ["coordinate_ramp", "dead_leaves", "lines", "random_phase", "siemens_star"]
 
 Seed = int | np.random.Generator
+ABSORPTION = 0.5
+"""Share of the amplitude that the thickest part takes away."""
 
 
 def coordinate_ramp(shape: tuple[int, int]) -> Complex64[np.ndarray, "H W"]:
@@ -26,7 +29,7 @@ def coordinate_ramp(shape: tuple[int, int]) -> Complex64[np.ndarray, "H W"]:
 
 
 def siemens_star(shape: tuple[int, int], *, n_spokes: int = 24, phase: float = 1.0) -> Complex64[np.ndarray, "H W"]:
-    """Return a star of absorbing, phase-shifting spokes inside a disc.
+    """Return a star of absorbing, phase-shifting spokes.
 
     Parameters
     ----------
@@ -37,12 +40,8 @@ def siemens_star(shape: tuple[int, int], *, n_spokes: int = 24, phase: float = 1
     phase
         Phase shift of a spoke in radians.
     """
-    height, width = shape
-    rows, columns = np.indices(shape, dtype=np.float64)
-    y, x = rows - (height - 1) / 2, columns - (width - 1) / 2
-    radius = np.hypot(y, x) / (min(shape) / 2)
-    spoke = (np.sin(n_spokes * np.arctan2(y, x)) > 0) & (radius < 0.95)
-    return _transmission(thickness=spoke.astype(np.float64), phase=phase)
+    star = objects.siemens_star(shape, n_spokes=n_spokes, rotation_rad=0.0)
+    return objects.transmission(star, absorption=ABSORPTION, phase_rad=phase)
 
 
 def dead_leaves(
@@ -72,12 +71,10 @@ def dead_leaves(
         y, x = np.ogrid[low[0] : high[0], low[1] : high[1]]
         inside = (y - center[0]) ** 2 + (x - center[1]) ** 2 <= radius**2
         thickness[low[0] : high[0], low[1] : high[1]][inside] = leaf
-    return _transmission(thickness=thickness, phase=phase)
+    return objects.transmission(thickness, absorption=ABSORPTION, phase_rad=phase)
 
 
-def lines(
-    shape: tuple[int, int], seed: Seed = 0, *, n_lines: int = 40, phase: float = 1.0
-) -> Complex64[np.ndarray, "H W"]:
+def lines(shape: tuple[int, int], seed: Seed = 0, *, phase: float = 1.0) -> Complex64[np.ndarray, "H W"]:
     """Return straight lines of random place, direction and width: a circuit-like object.
 
     Parameters
@@ -86,23 +83,10 @@ def lines(
         (H, W) in pixels.
     seed
         Where the randomness comes from.
-    n_lines
-        Number of lines.
     phase
-        Phase shift where most lines cross, in radians.
+        Phase shift of the thickest line in radians.
     """
-    rng = np.random.default_rng(seed)
-    y, x = np.indices(shape, dtype=np.float64)
-    thickness = np.zeros(shape)
-    for angle, place, width in zip(
-        rng.uniform(0, np.pi, n_lines),
-        rng.uniform(0, shape, (n_lines, 2)),
-        rng.uniform(0.5, max(1.0, min(shape) / 40), n_lines),
-        strict=True,
-    ):
-        distance = (y - place[0]) * np.cos(angle) - (x - place[1]) * np.sin(angle)
-        thickness += np.abs(distance) <= width
-    return _transmission(thickness=thickness / max(1.0, thickness.max()), phase=phase)
+    return objects.transmission(objects.lines(shape, seed=seed), absorption=ABSORPTION, phase_rad=phase)
 
 
 def random_phase(
@@ -121,13 +105,5 @@ def random_phase(
     phase
         Standard deviation of the phase in radians.
     """
-    noise = gaussian_filter(np.random.default_rng(seed).normal(size=shape), smoothness, mode="wrap")
-    wave: Complex64[np.ndarray, "H W"] = np.exp(1j * phase * noise / max(float(noise.std()), 1e-12)).astype(
-        np.complex64
-    )
-    return wave
-
-
-def _transmission(*, thickness: Float64[np.ndarray, "H W"], phase: float) -> Complex64[np.ndarray, "H W"]:
-    """Return a material's transmission where thickness runs from 0 to 1: half the amplitude is lost in the thickest."""
-    return ((1 - 0.5 * thickness) * np.exp(1j * phase * thickness)).astype(np.complex64)
+    pattern = objects.random_phase(shape, seed=seed, feature=smoothness)
+    return objects.transmission(pattern, absorption=0.0, phase_rad=phase / max(float(pattern.std()), 1e-12))

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Complex64, Float32, Float64, Int64, Num
 
 from ptychofold.metadata import Metadata
 from ptychofold.patches import extract_patches
+from ptychofold.physics.scan_patterns import GOLDEN_ANGLE_RAD
 from ptychofold.raw_data import RawData
 from ptychofold.testing import phantoms
 from ptychofold.typing import Measurement
@@ -26,7 +27,6 @@ Phantom = Literal["dead_leaves", "siemens_star", "lines", "random_phase", "coord
 
 MARGIN = 2
 """Object pixels left free around the outermost patches."""
-GOLDEN_ANGLE_RAD = np.pi * (3 - sqrt(5))
 SIMULATED_TOGETHER = 64
 """Patterns that are simulated in one step."""
 
