@@ -179,3 +179,58 @@ def test_a_product_needs_a_pixel_size(tmp_path: Path) -> None:
     with pytest.raises(MissingFieldError, match="expected pixel_size_m in the scan to write"):
         write_fields(read_fields(save(tmp_path / "a.npz", arrays())), tmp_path / "b.h5")
     assert not (tmp_path / "b.h5").exists()
+
+
+def _as_npz(product: Path, archive: Path, **changes: object) -> Path:
+    """Write an HDF5 product's content as Ptychodus' NPZ product has it."""
+    with h5py.File(product) as file:
+        content: dict[str, object] = {name: file[name][()] for name in file}
+        content |= dict(file.attrs)
+        content |= {f"object_{name}": value for name, value in file["object"].attrs.items()}
+    content |= changes
+    arrays = {name: np.asarray(value) for name, value in content.items() if value is not None}
+    return save(archive, arrays)
+
+
+def test_an_npz_product_is_the_hdf5_product(tmp_path: Path) -> None:
+    want = read_fields(save_product(tmp_path / "a.h5"))
+    found = read_fields(_as_npz(tmp_path / "a.h5", tmp_path / "a.npz"))
+    assert found.format == "Ptychodus NPZ product"
+    for name in ("positions", "probe", "object", "point_numbers"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(want, name))
+    assert found.metadata.geometry == want.metadata.geometry
+    assert (found.metadata.pixel_size_m, found.metadata.n_photons) == (want.metadata.pixel_size_m, 1e6)
+    with pytest.raises(MissingFieldError, match="expected object_pixel_width_m; the archive holds"):
+        read_fields(_as_npz(tmp_path / "a.h5", tmp_path / "b.npz", object_pixel_width_m=None))
+    with pytest.raises(ShapeError, match="expected a probe of 2 to 4 axes, an object of 2 or 3"):
+        read_fields(_as_npz(tmp_path / "a.h5", tmp_path / "c.npz", object=np.ones(3)))
+
+
+@pytest.mark.parametrize(
+    ("far_field", "focus", "field", "magnification"),
+    [(True, -0.01, "far_field", None), (False, -0.01, "near_field", 151.0), (False, 0.0, "near_field", 1.0)],
+)
+def test_a_product_says_far_or_near_field_and_is_written_so(
+    tmp_path: Path, far_field: bool, focus: float, field: str, magnification: float | None
+) -> None:
+    path = save_product(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["far_field"], file.attrs["focus_object_distance_m"] = far_field, focus
+    found = read_fields(path)
+    geometry = found.metadata.geometry
+    assert geometry is not None
+    assert geometry.field == field
+    if magnification is not None:
+        assert geometry.magnification == pytest.approx(magnification)
+    write_fields(found, tmp_path / "b.h5")
+    with h5py.File(tmp_path / "b.h5") as file:
+        assert bool(file.attrs["far_field"]) == far_field
+        assert file.attrs["focus_object_distance_m"] == pytest.approx(focus)
+        assert file.attrs["detector_object_distance_m"] == 1.5
+
+
+def test_a_near_field_that_converges_onto_the_object_is_left_unsaid(tmp_path: Path) -> None:
+    path = save_product(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file.attrs["far_field"], file.attrs["focus_object_distance_m"] = False, 0.01
+    assert read_fields(path).metadata.geometry is None

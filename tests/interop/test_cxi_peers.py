@@ -83,3 +83,18 @@ def test_a_cxi_product_of_ptychodus_is_read(tmp_path: Path) -> None:
     assert found.positions is not None
     np.testing.assert_allclose(found.positions, scan.positions, atol=1e-6)
     np.testing.assert_array_equal(found.probe, scan.probe)
+
+
+def test_an_npz_product_of_ptychodus_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("ptychodus")
+    from ptychodus.plugins.cxi_file import CXIProductFileIO
+    from ptychodus.plugins.npz_product_file import NPZProductFileIO
+
+    scan = _written(tmp_path / "a.cxi")
+    NPZProductFileIO().write(tmp_path / "b.npz", CXIProductFileIO().read(tmp_path / "a.cxi"))
+    found = pf.formats.read_fields(tmp_path / "b.npz", patterns=tmp_path / "a.cxi")
+    assert found.format == "Ptychodus NPZ product"
+    assert found.positions is not None
+    np.testing.assert_allclose(found.positions, scan.positions, atol=1e-6)
+    np.testing.assert_array_equal(found.probe, scan.probe)
+    np.testing.assert_array_equal(found.object, scan.object)

@@ -122,13 +122,17 @@ class ScanGeometry(Config):
         return (self.distance_m + (self.focus_m if self.distance_from == "sample" else 0.0)) / self.focus_m
 
     @property
+    def sample_distance_m(self) -> float | None:
+        """Distance from the sample to the detector; None where the distance is missing."""
+        if self.distance_m is None or self.distance_from == "sample":
+            return self.distance_m
+        return self.distance_m - (self.focus_m or 0.0)
+
+    @property
     def effective_distance_m(self) -> float | None:
         """Distance of the equivalent parallel beam, near field; None where the distance is missing."""
-        magnification = self.magnification
-        if magnification is None or self.distance_m is None:
-            return None
-        before = (self.focus_m or 0.0) if self.distance_from == "focus" else 0.0
-        return (self.distance_m - before) / magnification
+        magnification, distance_m = self.magnification, self.sample_distance_m
+        return None if magnification is None or distance_m is None else distance_m / magnification
 
     def object_pixel_m(self, shape: tuple[int, int]) -> tuple[float, float]:
         """Return the height and width of an object pixel of patterns with this many rows and columns.

@@ -73,8 +73,8 @@ def _write_instrument(instrument: h5py.Group, fields: ScanFields) -> None:
     if geometry is not None and geometry.detector_pixel_m is not None:
         height, width = geometry.detector_pixel_m
         detector["y_pixel_size"], detector["x_pixel_size"] = height, width
-    if geometry is not None and geometry.distance_m is not None:
-        detector["distance"] = geometry.distance_m
+    if geometry is not None and geometry.sample_distance_m is not None:
+        detector["distance"] = geometry.sample_distance_m
     detector["basis_vectors"] = np.array([[0.0, -width], [-height, 0.0], [0.0, 0.0]])
     detector["translation"] = h5py.SoftLink("/entry_1/sample_1/geometry_1/translation")
 

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Complex, Float64, Shaped
 
 from ptychofold.atomic import replacing
+from ptychofold.config import ScanGeometry
 from ptychofold.config.geometry import HC_EV_M
 from ptychofold.conventions import metres_from_pixels, pixels_from_metres
 from ptychofold.errors import MissingFieldError, ShapeError
@@ -28,7 +29,7 @@ from ptychofold.formats.ptychodus import dataset, has_datasets, wavelength_from_
 from ptychofold.metadata import Metadata
 from ptychofold.validation import check_columns
 
-__all__ = ["FORMAT", "origin_shift", "path_stem"]
+__all__ = ["FORMAT", "origin_shift", "path_stem", "product_geometry"]
 
 NAME = "Ptychodus product"
 
@@ -131,12 +132,38 @@ def _metadata(file: h5py.File, *, pixel_size_m: tuple[float, float], n_probes: i
     if n_layers > 1:
         extra["n_object_layers"] = n_layers
     rate, time = _number(file, "probe_photons_per_s"), _number(file, "exposure_time_s")
+    wavelength_m = wavelength_from_energy(_number(file, *ENERGY_NAMES))
     return Metadata(
-        wavelength_m=wavelength_from_energy(_number(file, *ENERGY_NAMES)),
+        wavelength_m=wavelength_m,
         pixel_size_m=pixel_size_m,
+        geometry=product_geometry(extra, wavelength_m=wavelength_m, pixel_size_m=pixel_size_m),
         n_photons=_number(file, "probe_photon_count") or ((rate or 0.0) * (time or 0.0)) or None,
         extra=extra,
     )
+
+
+def product_geometry(
+    known: Mapping[str, object], *, wavelength_m: float | None, pixel_size_m: tuple[float, float]
+) -> ScanGeometry | None:
+    """Return what a product says of beam and detector; None where its near field cannot be expressed.
+
+    Ptychodus counts the focus along the beam from the object: upstream of it, where the beam diverges onto the object,
+    ``focus_object_distance_m`` is negative (Ptychodus 1.7, ``api/propagate.py``).
+    """
+    distance, focus = (known.get(f"{name}_object_distance_m") for name in ("detector", "focus"))
+    focus_m = -focus if isinstance(focus, float) else 0.0
+    near = known.get("far_field") is False
+    if near and (not isinstance(distance, float) or focus_m < 0):
+        return None
+    facts = {
+        "wavelength_m": wavelength_m,
+        "distance_m": distance if isinstance(distance, float) and distance > 0 else None,
+        "propagation": None if "far_field" not in known else "near_field" if near else "far_field",
+        "focus_m": focus_m if near and focus_m else None,
+        "defocus_m": focus_m if not near and focus_m else None,
+        "pixel_size_m": pixel_size_m,
+    }
+    return ScanGeometry.from_mapping({name: value for name, value in facts.items() if value is not None})
 
 
 def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
@@ -189,7 +216,13 @@ def _write_attributes(file: h5py.File, fields: ScanFields) -> None:
     for name in NUMBERS:
         value = extra.get(name, 0.0)
         file.attrs[name] = float(value) if isinstance(value, int | float) else 0.0
-    if "far_field" in extra:
+    geometry = known.geometry
+    if geometry is not None and geometry.sample_distance_m is not None:
+        file.attrs["detector_object_distance_m"] = geometry.sample_distance_m
+    if geometry is not None and (geometry.propagation is not None or geometry.field == "near_field"):
+        file.attrs["focus_object_distance_m"] = -(geometry.focus_m or geometry.defocus_m or 0.0)
+        file.attrs["far_field"] = geometry.field == "far_field"
+    elif "far_field" in extra:
         file.attrs["far_field"] = bool(extra["far_field"])
     file.attrs["photon_energy_eV"] = HC_EV_M / known.wavelength_m if known.wavelength_m else 0.0
     file.attrs["probe_photon_count"] = known.n_photons or 0.0
