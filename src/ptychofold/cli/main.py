@@ -14,6 +14,7 @@ from ptychofold.cli import (
     bench,
     convert,
     demo,
+    doctor,
     evaluate,
     group,
     ingest,
@@ -85,6 +86,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("inspect")(inspect_.inspect)
+app.command("doctor")(doctor.doctor)
 app.command("group")(group.group)
 app.command("plot")(plot.plot)
 app.command("demo")(demo.demo)

@@ -10,7 +10,7 @@ from ptychofold.config.preprocess import BackgroundStep, BadPixelStep, FlatStep,
 from ptychofold.errors import ConfigError, ShapeError
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.transformed import TransformedSource
-from ptychofold.preprocess.center import sample_intensity
+from ptychofold.preprocess.center import beam_center, sample_intensity
 from ptychofold.preprocess.frames import Inpainted, Rescaled
 from ptychofold.preprocess.sources import checked_side_array, known_measurement, patterns_of
 
@@ -31,6 +31,8 @@ RING = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 0, 1, 1], [1, 1, 1, 1,
 """Neighbors that a pixel is compared with."""
 BRIGHTER = 3.0
 """Times that a hot pixel's median exceeds those of almost all neighbors."""
+DIRECT_BEAM = 1 / 32
+"""Distance from the middle of the beam, as a share of the frame, within which a bright pixel may be the direct beam."""
 EXPECTED_COUNTS = 20.0
 """Counts over all patterns looked at that a dead pixel's dim neighbors must have: P(0) < 1e-8."""
 
@@ -99,7 +101,8 @@ def hot_pixels(sample: Num[np.ndarray, "n H W"], *, threshold: float = 8.0) -> B
 
     A pixel is hot if its temporal median exceeds `BRIGHTER` times the 88th percentile of the neighbors' medians, and
     exceeds it by ``threshold`` robust standard deviations (1.48 times the median absolute deviation over the scan, at
-    least that of a Poisson count). Up to two hot pixels may touch.
+    least that of a Poisson count). Up to two hot pixels may touch. Light that passes the optics straight makes such a
+    pixel in the middle of the beam, so that none is called hot there.
 
     Parameters
     ----------
@@ -113,6 +116,10 @@ def hot_pixels(sample: Num[np.ndarray, "n H W"], *, threshold: float = 8.0) -> B
     around = percentile_filter(median, 88, footprint=RING, mode="nearest")
     noise = np.maximum(percentile_filter(spread, 88, footprint=RING, mode="nearest"), np.sqrt(np.maximum(around, 1)))
     found: Bool[np.ndarray, "H W"] = (median > BRIGHTER * around) & (median - around > threshold * noise)
+    if found.any():
+        y, x = np.indices(found.shape)
+        row, column = beam_center(median)
+        found &= np.hypot(y - row, x - column) > DIRECT_BEAM * max(found.shape)
     return found
 
 

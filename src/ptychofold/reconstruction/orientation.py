@@ -8,26 +8,18 @@ In the far field, half a turn of all patterns is also what the conjugate probe a
 So it is told only as far as the probe's own phase is known and right.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
-from scipy.spatial import cKDTree
 
-from ptychofold.config import CropStep, GradientConfig, OrientStep, PreprocessConfig, Turn
+from ptychofold.config import OrientStep, PreprocessConfig, Turn
 from ptychofold.physics import Geometry
 from ptychofold.preprocess import D4, TURNS
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction.iterative import reconstruct
-from ptychofold.typing import Positions
+from ptychofold.reconstruction.trials import Trial, stands_out
 
 __all__ = ["OrientationRanking", "rank_orientations"]
-
-APART = 4.0
-"""Standard deviations of the other turns' R by which the best must lie below them."""
-LEAST_MARGIN = 0.003
-"""Share of the best R by which the others must exceed it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +55,10 @@ class OrientationRanking:
     @property
     def verdict(self) -> Literal["told", "twin", "untold"]:
         """Whether the best stands out, or only together with its twin, half a turn away, or not at all."""
-        if _stands_out(self.r_factors[0], self.r_factors[1:]):
+        if stands_out(self.r_factors[0], self.r_factors[1:]):
             return "told"
         is_twin = self.turns[1] == (D4.named("rotate_180") @ D4.named(self.best)).name
-        return "twin" if is_twin and _stands_out(self.r_factors[1], self.r_factors[2:]) else "untold"
+        return "twin" if is_twin and stands_out(self.r_factors[1], self.r_factors[2:]) else "untold"
 
     def allows(self, turn: Turn) -> bool | None:
         """Whether patterns are right after this turn; None if the data cannot tell."""
@@ -109,36 +101,13 @@ def rank_orientations(
     >>> ranking.best, ranking.verdict
     ('transpose', 'told')
     """
-    geometry = Geometry.of_scan(scan.metadata) if geometry is None else geometry
-    part = _middle(scan, n_patterns)
-    if geometry.propagation == "far_field" and size < part.N:
-        middle = (float(part.N // 2), float(part.N // 2))
-        crop = CropStep(size=size, center=middle, probe="centred", propagation="far_field")
-        part = part.preprocessed(PreprocessConfig(steps=(crop,)))
-    part = replace(part.with_patterns(part.patterns.read(np.arange(len(part)))), object=None, patches=None)
-    config = GradientConfig(epochs=epochs, seed=seed)
+    trial = Trial.of(scan, geometry=geometry, n_patterns=n_patterns, size=size, epochs=epochs, seed=seed)
     found: list[tuple[float, Turn]] = []
     for turn in TURNS:
-        turned = part.preprocessed(PreprocessConfig(steps=(OrientStep(turn=turn.name),)))
-        turned = turned.with_patterns(turned.patterns.read(np.arange(len(part))))
-        found.append((reconstruct(turned, config, geometry=geometry).r_factor, turn.name))
+        turned = trial.scan.preprocessed(PreprocessConfig(steps=(OrientStep(turn=turn.name),)))
+        turned = turned.with_patterns(turned.patterns.read(np.arange(len(turned))))
+        found.append((trial.r_factor(turned), turn.name))
     found.sort(key=lambda pair: pair[0])
     return OrientationRanking(
-        turns=tuple(name for _, name in found), r_factors=tuple(r for r, _ in found), n_patterns=len(part)
+        turns=tuple(name for _, name in found), r_factors=tuple(r for r, _ in found), n_patterns=len(trial.scan)
     )
-
-
-def _stands_out(best: float, others: tuple[float, ...]) -> bool:
-    lead = min(others) - best
-    return lead > max(APART * float(np.std(others)), LEAST_MARGIN * best)
-
-
-def _middle(scan: RawData, n_patterns: int) -> RawData:
-    if len(scan) <= n_patterns:
-        return scan
-    return scan.subset(_nearest(scan.positions, n_patterns))
-
-
-def _nearest(positions: Positions, n_patterns: int) -> Int64[np.ndarray, " n"]:
-    _, rows = cKDTree(positions).query(np.median(positions, axis=0), k=list(range(1, n_patterns + 1)))
-    return np.sort(np.asarray(rows, np.int64))

@@ -1,0 +1,66 @@
+"""A few gradient steps on the middle of a scan: how well a hypothesis explains it, in a second."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from jaxtyping import Int64
+from scipy.spatial import cKDTree
+
+from ptychofold.config import CropStep, GradientConfig, PreprocessConfig
+from ptychofold.physics import Geometry
+from ptychofold.raw_data import RawData
+from ptychofold.reconstruction.iterative import reconstruct
+from ptychofold.typing import Positions
+
+__all__ = ["Trial", "stands_out"]
+
+APART = 4.0
+"""Standard deviations of the others' R by which the best must lie below them."""
+LEAST_MARGIN = 0.003
+"""Share of the best R by which the others must exceed it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Some neighboring patterns in memory, and the settings of the steps taken on them."""
+
+    scan: RawData
+    geometry: Geometry
+    config: GradientConfig
+
+    @classmethod
+    def of(
+        cls,
+        scan: RawData,
+        *,
+        geometry: Geometry | None = None,
+        n_patterns: int = 100,
+        size: int = 64,
+        epochs: int = 8,
+        seed: int = 0,
+    ) -> Self:
+        """Take the patterns nearest to the middle of a scan, far-field ones cropped; see `rank_orientations`."""
+        geometry = Geometry.of_scan(scan.metadata) if geometry is None else geometry
+        part = scan if len(scan) <= n_patterns else scan.subset(_nearest(scan.positions, n_patterns))
+        if geometry.propagation == "far_field" and size < part.N:
+            middle = (float(part.N // 2), float(part.N // 2))
+            crop = CropStep(size=size, center=middle, probe="with_patterns", propagation="far_field")
+            part = part.preprocessed(PreprocessConfig(steps=(crop,)))
+        part = replace(part.with_patterns(part.patterns.read(np.arange(len(part)))), object=None, patches=None)
+        return cls(scan=part, geometry=geometry, config=GradientConfig(epochs=epochs, seed=seed))
+
+    def r_factor(self, scan: RawData) -> float:
+        """Return R after the steps on a changed scan."""
+        return reconstruct(scan, self.config, geometry=self.geometry).r_factor
+
+
+def stands_out(best: float, others: tuple[float, ...]) -> bool:
+    """Tell whether an R lies below all others by more than chance."""
+    lead = min(others) - best
+    return lead > max(APART * float(np.std(others)), LEAST_MARGIN * best)
+
+
+def _nearest(positions: Positions, n_patterns: int) -> Int64[np.ndarray, " n"]:
+    _, rows = cKDTree(positions).query(np.median(positions, axis=0), k=list(range(1, n_patterns + 1)))
+    return np.sort(np.asarray(rows, np.int64))
