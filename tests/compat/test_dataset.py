@@ -195,3 +195,12 @@ def test_what_cannot_be_is_refused(folder: Path, tmp_path: Path) -> None:
     make_scan(n_scan=36, N=8, seed=3).to_file(folder / "npz" / "c.npz")
     with pytest.raises(ShapeError, match="patterns of one size"):
         made(folder)
+
+
+def test_a_probe_is_needed_for_each_experiment(tmp_path: Path) -> None:
+    for folder, names in (("npz", "ab"), ("probes", "a")):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            make_scan(n_scan=30, N=16).to_file(tmp_path / folder / f"{name}.npz")
+    with pytest.raises(ConfigError, match="a probe file for each of 2 experiments; found 1"):
+        PtychoDataset(tmp_path / "npz", data_dir=tmp_path / "map", probe_dir=tmp_path / "probes")

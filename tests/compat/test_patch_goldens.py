@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from tests.compat.claims import cases
+from tests.compat.claims import exercises, golden
 from tests.contract.cases import assert_equal
-from tests.golden_files import golden, stored
+from tests.golden_files import stored
 
 from ptychofold.compat import get_image_patches, get_relative_coords, reassemble_position
 from ptychofold.compat.patches import center_channels, extract_patches_position, shift_and_sum, translate
@@ -13,7 +13,7 @@ from ptychofold.errors import ConfigError, ShapeError
 from ptychofold.testing import coordinate_ramp
 
 
-@pytest.mark.parametrize("name", cases("image_patches"))
+@exercises("image_patches")
 def test_image_patches_are_those_of_the_reference_after_mirroring_back(name: str) -> None:
     inputs, params, want = golden(name)
     mirrored = -inputs["local_offsets"]  # deviation 1: the reference cuts at global + local
@@ -21,6 +21,7 @@ def test_image_patches_are_those_of_the_reference_after_mirroring_back(name: str
         inputs["objectGuess"], inputs["global_offsets"], mirrored, N=params["N"], gridsize=params["gridsize"]
     )
     assert_equal(found, stored(want, "patches"), atol=params["tolerance"]["abs"])
+    want.assert_all_compared()
 
 
 def test_image_patches_sit_on_the_member_s_own_position() -> None:
@@ -30,22 +31,24 @@ def test_image_patches_sit_on_the_member_s_own_position() -> None:
     np.testing.assert_allclose(found[0, 4, 4], [8 + 6j, 10 + 9j], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", cases("translate"))
+@exercises("translate")
 def test_translation_is_that_of_the_reference(name: str) -> None:
     inputs, _, want = golden(name)
     assert_equal(translate(inputs["images"], inputs["offsets"]), stored(want, "translated"), atol=2e-5)
+    want.assert_all_compared()
 
 
-@pytest.mark.parametrize("name", cases("extract_patches_position"))
+@exercises("extract_patches_position")
 def test_views_of_a_region_and_their_centring_are_those_of_the_reference(name: str) -> None:
     inputs, params, want = golden(name)
     found = extract_patches_position(inputs["images"], inputs["offsets_xy"], N=params["N"], gridsize=params["gridsize"])
     assert_equal(found, stored(want, "extracted"), atol=2e-5)
     channels = np.moveaxis(found[..., 0].reshape(2, 4, params["N"], params["N"]), 1, -1)
     assert_equal(center_channels(channels, inputs["offsets_xy"]), stored(want, "centered"), atol=2e-5)
+    want.assert_all_compared()
 
 
-@pytest.mark.parametrize("name", cases("reassembly"))
+@exercises("reassembly")
 def test_reassembly_is_that_of_the_reference(name: str) -> None:
     inputs, params, want = golden(name)
     patches, offsets = inputs["patches"], inputs["global_offsets"]
@@ -53,6 +56,7 @@ def test_reassembly_is_that_of_the_reference(name: str) -> None:
     found = reassemble_position(patches, offsets, M=params["M"])
     assert found.dtype == stored(want, "reassembled").dtype
     assert_equal(found, stored(want, "reassembled"), rtol=1e-5, atol=2e-5)
+    want.assert_all_compared()
 
 
 def test_tensors_are_taken_as_arrays() -> None:

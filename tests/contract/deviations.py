@@ -1,4 +1,7 @@
-"""Where the grouped dictionary departs from the reference on purpose; `test_deviations` tests 1 to 12.
+"""Where ptychofold departs from the reference on purpose: the one list of it.
+
+Each line has a test ``test_NUMBER_…`` that fails if the deviation disappears, in `test_deviations` or ``tests/compat``.
+
 
 | #  | reference                                     | ours                             | why                    |
 |----|-----------------------------------------------|----------------------------------|------------------------|
@@ -20,7 +23,6 @@
 | 16 | YY_full is None though the object is known    | the object                       | contract text          |
 | 17 | com is the last file's                        | one row an experiment            | defect                 |
 
-Lines 13 to 17 have their tests in ``tests/compat``.
 """
 
 MIRRORED_TRUTH = frozenset({"g24_object_gs2"})

@@ -1,12 +1,14 @@
 """Each deliberate deviation from the reference; the table is in `tests.contract.deviations`."""
 
 import logging
+import re
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from tests.contract import deviations
 from tests.contract.cases import assert_equal, grouped_as_reference, scan_of
 from tests.contract.deviations import MIRRORED_TRUTH
 from tests.golden_files import golden
@@ -178,3 +180,15 @@ def test_a_batch_keeps_what_the_contract_calls_amplitude() -> None:
     container = load(lambda: grouped_as_reference(inputs, params), inputs["probeGuess"])
     assert isinstance(container.X, torch.Tensor)
     assert float(container.X.double().square().sum(dim=(1, 2)).mean()) == pytest.approx(64, rel=1e-6)
+
+
+def test_the_table_numbers_every_deviation_once_and_each_number_has_a_test_here_or_beside_the_faces() -> None:
+    rows = [int(number) for number in re.findall(r"^\| (\d+) ", deviations.__doc__ or "", flags=re.MULTILINE)]
+    assert rows == list(range(1, len(rows) + 1))
+    assert len(rows) >= 10  # those of the contract
+    folder = Path(__file__).parent
+    tests = [
+        path.read_text(encoding="utf-8") for part in (folder, folder.parent / "compat") for path in part.glob("*.py")
+    ]
+    names = [name for text in tests for name in re.findall(r"^def test_((?:\d+_)+)", text, flags=re.MULTILINE)]
+    assert {int(number) for name in names for number in name.rstrip("_").split("_")} == set(rows)

@@ -10,9 +10,13 @@ from ptychofold.compat.config_torch import DataConfig
 from ptychofold.config import GroupingConfig
 from ptychofold.conventions import xy_from_yx, yx_from_columns
 from ptychofold.errors import ShapeError
+from ptychofold.grouping.reference import oversampled_groups, standard_groups
 from ptychofold.grouping.reference_torch import draw_inner_groups, nearest_with_self, random_stream
 
-__all__ = ["get_neighbor_indices", "get_relative_coords", "group_coords", "grouping_of"]
+__all__ = [
+    "get_neighbor_indices", "get_relative_coords", "group_coords", "grouping_of", "oversampled_groups",
+    "standard_groups",
+]  # fmt: skip
 
 Coordinates = Real[np.ndarray, " scan"]
 
