@@ -38,6 +38,7 @@ from ptychofold.formats.hdf5 import open_array
 from ptychofold.raw_data import RawData
 
 LEAST_RATIO, MOST_ANONYMOUS = 0.7, 400e6
+LEAST_KEPT = 0.99
 MOST_OPEN_S, MOST_OPEN_BYTES = 0.05, 30e6
 KINDS: dict[str, Mapping[str, object] | None] = {
     "gzip": {"compression": "gzip", "compression_opts": 4, "shuffle": True},
@@ -251,7 +252,7 @@ def write_live(
     directory: Path, *, seconds: float, rate: int, batch: int, N: int, times: "multiprocessing.Queue[float]"
 ) -> None:
     with StoreWriter(directory) as writer:
-        begin, number, slowest = time.time(), batch, 0.0
+        begin, number, slowest, busy = time.time(), batch, 0.0, 0.0
         times.put(begin)
         while number < rate * seconds:
             stop = number + batch
@@ -259,10 +260,12 @@ def write_live(
             if pause > 0:
                 time.sleep(pause)
             rows, patterns, start = np.arange(number, stop), numbered(number, stop, N), time.time()
+            worked = time.process_time()
             writer.append(patterns, np.stack([rows, np.full(batch, start)], axis=1))
+            busy += time.process_time() - worked
             number, slowest = stop, max(slowest, time.time() - start)
-        times.put(time.time())
-        times.put(slowest)
+        for figure in (time.time(), slowest, busy):
+            times.put(figure)
         writer.finish()
 
 
@@ -319,20 +322,22 @@ def bench_live(folder: Path, *, seconds: float, rate: int = 2000, batch: int = 2
             read = store.scan.patterns.read(np.arange(start, stop))
             torn += int((read != numbered(start, stop, N)).any(axis=(1, 2)).sum())
         n_seen = len(store)
-    end, slowest = times.get(), times.get()
+    end, slowest, busy = times.get(), times.get(), times.get()
     process.join()
     store.verify()
     wanted = int(-(-(rate * seconds) // batch)) * batch
     order = np.array_equal(store.scan.positions[:, 0], np.arange(len(store)))
+    kept = (len(store) - batch) / (end - begin)
     latency = np.percentile(np.array(ages) * 1e3, [50, 99, 100])
     say(
         f"{len(store)} patterns of {N}² in {end - begin:.1f} s = "
-        f"{(len(store) - batch) / (end - begin):.0f} patterns/s, slowest append {slowest * 1e3:.1f} ms; "
+        f"{kept:.0f} patterns/s, {(len(store) - batch) / busy:.0f} a second of the processor's time, "
+        f"slowest append {slowest * 1e3:.1f} ms; "
         f"{trainer.n_steps} training steps alongside, slowest {trainer.slowest_s * 1e3:.1f} ms; torn {torn}, "
         f"lost {wanted - len(store)}, dropped {store.n_dropped}, in order {order}; age when first seen: "
         f"median {latency[0]:.1f} ms, 99 % {latency[1]:.1f} ms, most {latency[2]:.1f} ms"
     )
-    return torn == 0 and len(store) == wanted and order and store.n_dropped == 0
+    return torn == 0 and len(store) == wanted and order and store.n_dropped == 0 and kept > LEAST_KEPT * rate
 
 
 def main() -> int:

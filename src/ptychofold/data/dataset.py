@@ -38,7 +38,7 @@ class GroupedDataset(Dataset[GroupBatch]):
     device
         Where batches shall be; None leaves them in host memory.
     resident
-        Keep the patterns on the device, in their stored dtype.
+        Keep the patterns on the device, in their stored dtype; in host memory if ``device`` is None.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from torch import Tensor
 from ptychofold.data.buffers import BatchBuffers
 from ptychofold.data.joined import JoinedArray, first_rows, split_rows
 from ptychofold.errors import DomainError
+from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.view import rows_in_file
 from ptychofold.raw_data import RawData
 from ptychofold.reading import read_amplitude, read_intensity
@@ -124,11 +125,14 @@ def make_reader(
     device
         Where they shall be; None means host memory, converted by the processor.
     resident
-        Keep all patterns on the device in their stored dtype and gather there: the fastest, where they fit.
+        Keep all patterns on the device, or in host memory, in their stored dtype and gather there: the fastest on a
+        GPU, where they fit.
     """
     conversion = Conversion(measurement=scan.measurement, values=values, device=device)
     if resident:
         stored = in_memory(scan)
+        if device is None:
+            return HostReader([ArrayInMemory(stored)], conversion, path=scan.path)
         patterns = torch.from_numpy(stored if stored.flags.writeable else stored.copy()).to(device)
         return ResidentReader([patterns], conversion)
     return (HostReader if device is None else DeviceReader)([scan.patterns], conversion, path=scan.path)
