@@ -1,34 +1,53 @@
 """How good a network becomes, against training time, without ever seeing the object.
 
-    python benchmarks/quality/pinn.py --object dead_leaves --grid 1 --epochs 30 --output /tmp/quality
+    python benchmarks/quality/pinn.py --object dead_leaves --grid 1 --epochs 30 --output quality
+    python benchmarks/quality/pinn.py --table quality
 
 Simulates a scan of a known object (2,000 patterns, N = 64, 10⁵ photons each, overlap 73 % of the probe's diameter that
-holds 90 % of its power), trains on it and reports, as one JSON line at each mark, the structural similarity of
-amplitude and phase over the area that scan positions span, after global phase and scale are set by least squares. At
-the end the same for an unseen object of the class, and a picture. With ``--scan`` a measured scan is used instead; its
-object, if it has one, is what is compared with.
+holds 90 % of its power), trains on it and reports, as one JSON line at each mark, R of all patterns and the structural
+similarity of amplitude and phase over the area that scan positions span, after alignment. At the end the same for an
+unseen object of the class, and pictures. ``--reference`` adds what the dose allows: the gradient engine's object, which
+fits all patterns at once, as it is and smoothed by the total variation that brings it nearest to the truth. With
+``--scan`` a measured scan is used instead; the object that it carries is what is compared with. ``--table`` prints the
+last lines of all runs below a folder as the table of the documentation. CPU seconds are those of training, of all
+threads together.
 """
 
 import argparse
 import json
 import os
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from ptychofold.config import GroupingConfig, LoaderConfig, ModelConfig, TrainingConfig
+from ptychofold.config import GradientConfig, GroupingConfig, LoaderConfig, ModelConfig, TrainingConfig
 from ptychofold.coverage import linear_overlap, probe_diameter
 from ptychofold.data import GroupedDataset, make_loader
 from ptychofold.models import PtychographyModel
-from ptychofold.physics import make_object, make_positions, make_probe, object_side, place_patches, r_factor, simulate
+from ptychofold.physics import make_object, make_positions, make_probe, object_side, simulate
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction import predict, prediction_loader, save_checkpoint, synchronize_phases
+from ptychofold.reconstruction.alignment import AlignedObjects, align
+from ptychofold.reconstruction.iterative import reconstruct
+from ptychofold.reconstruction.metrics import ssim
+from ptychofold.reconstruction.result import Reconstruction
+from ptychofold.reconstruction.stitching import stitch
 from ptychofold.reconstruction.training import fit
 
 STEP = 8.0
+SMOOTHING = (0.005, 0.01, 0.02, 0.03, 0.05)
+
+
+class Scores(NamedTuple):
+    """How near an object is to the known one."""
+
+    ssim_amplitude: float
+    ssim_phase: float
+    phase_correlation: float
 
 
 def simulated(arguments: argparse.Namespace, *, seed: int) -> RawData:
@@ -43,116 +62,169 @@ def simulated(arguments: argparse.Namespace, *, seed: int) -> RawData:
     return simulate(canvas, probe, positions, seed=seed, n_photons=arguments.dose)
 
 
-def reconstructed(model: PtychographyModel, scan: RawData) -> np.ndarray:
-    """Stitch by the probe's intensity, after the phases of groups are made to agree."""
+def reconstructed(model: PtychographyModel, scan: RawData) -> Reconstruction:
     C = model.contract.C or 1
     weight = torch.from_numpy((np.abs(scan.probe) ** 2).sum(axis=0).astype(np.float32))
     loader = prediction_loader(model, scan, loader=LoaderConfig(batch_size=max(1, 64 // C)))
-    shape = (
-        scan.object.shape
-        if scan.object is not None
-        else tuple(int(p) + scan.N for p in np.ceil(scan.positions.max(axis=0)))
+    return stitch(
+        synchronize_phases(predict(model, loader), weight=weight),
+        scan,
+        probe=model.forward_model.probe.detach().numpy(),
+        geometry=model.contract.geometry,
     )
-    total, coverage = torch.zeros(shape, dtype=torch.complex64), torch.zeros(shape)
-    for batch in synchronize_phases(predict(model, loader), weight=weight):
-        total += place_patches(batch.patches * weight, batch.positions, shape)
-        coverage += place_patches(weight.expand(batch.patches.shape).contiguous(), batch.positions, shape)
-    return (total / coverage.clamp_min(1e-3 * float(coverage.max()))).numpy()
 
 
-def compared(found: np.ndarray, scan: RawData) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-    """Return structural similarity of amplitude and phase, and the two cuts that were compared."""
-    from skimage.metrics import structural_similarity
-
+def compared(canvas: np.ndarray, scan: RawData, *, shift: bool = False) -> tuple[Scores, AlignedObjects]:
+    """Align the area that positions span, and compare."""
     low, high = scan.positions.min(axis=0).astype(int), np.ceil(scan.positions.max(axis=0)).astype(int)
     window = (slice(low[0], high[0]), slice(low[1], high[1]))
-    truth, cut = scan.object[window], found[window]
-    cut = cut * np.vdot(cut, truth) / np.vdot(cut, cut)
-    parts = {"amplitude": (np.abs(truth), np.abs(cut)), "phase": (np.angle(truth), np.angle(cut))}
-    scores = {
-        f"ssim_{name}": round(float(structural_similarity(a, b, data_range=float(np.ptp(a)))), 4)
-        for name, (a, b) in parts.items()
+    pair = align(canvas[window], scan.object[window], shift=shift)
+    return scored(pair), pair
+
+
+def scored(pair: AlignedObjects) -> Scores:
+    phases = [
+        np.angle(values * np.exp(-1j * np.angle(pair.reference.mean()))) for values in (pair.test, pair.reference)
+    ]
+    return Scores(
+        ssim_amplitude=round(ssim(np.abs(pair.test), np.abs(pair.reference)), 4),
+        ssim_phase=round(ssim(*phases), 4),
+        phase_correlation=round(float(np.corrcoef(phases[0].ravel(), phases[1].ravel())[0, 1]), 4),
+    )
+
+
+def reference(scan: RawData) -> dict[str, object]:
+    """Return how near all patterns together come, without and with the best smoothing."""
+    from skimage.restoration import denoise_tv_chambolle
+
+    began = time.process_time()
+    result = reconstruct(scan, GradientConfig(epochs=20, probe_learning_rate=0.0, loss="poisson"))
+    seconds = time.process_time() - began
+    scores, pair = compared(result.object, scan)
+    smoothed = []
+    for weight in SMOOTHING:
+        parts = [denoise_tv_chambolle(part, weight) for part in (pair.test.real, pair.test.imag)]
+        smoothed.append(scored(AlignedObjects(pair.reference, parts[0] + 1j * parts[1], pair.ambiguities)))
+    best = max(smoothed, key=lambda s: s.ssim_amplitude + s.ssim_phase)
+    return {
+        "r": round(result.r_factor, 4),
+        "cpu": round(seconds, 1),
+        **scores._asdict(),
+        "smoothed_amplitude": best.ssim_amplitude,
+        "smoothed_phase": best.ssim_phase,
     }
-    a, b = parts["phase"]
-    return {**scores, "phase_correlation": round(float(np.corrcoef(a.ravel(), b.ravel())[0, 1]), 4)}, truth, cut
 
 
-def measured_r(found: np.ndarray, model: PtychographyModel, scan: RawData) -> float:
-    rows = np.arange(0, len(scan), max(1, len(scan) // 256))
-    with torch.no_grad():
-        canvas = torch.from_numpy(found.astype(np.complex64))
-        amplitude = model.forward_model.from_object(canvas, torch.from_numpy(scan.positions[rows]))
-    return round(float(r_factor(amplitude, torch.from_numpy(scan.amplitude(rows)))), 4)
-
-
-def picture(path: Path, truth: np.ndarray, cut: np.ndarray) -> None:
+def picture(path: Path, pair: AlignedObjects) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 4, figsize=(20, 5), layout="constrained")
-    for axis, values in zip(axes, [np.abs(truth), np.abs(cut), np.angle(truth), np.angle(cut)], strict=True):
-        axis.imshow(values)
+    for axis, part, values in zip(
+        axes, (np.abs, np.abs, np.angle, np.angle), [*2 * (pair.reference, pair.test)], strict=True
+    ):
+        low, high = np.percentile(part(pair.reference), (0.5, 99.5))
+        axis.imshow(part(values), vmin=low, vmax=high)
     figure.savefig(path)
 
 
-def main() -> None:
-    arguments = parsed()
+class Report:
+    """Writes JSON lines to the screen and to a file."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        path.write_text("")
+
+    def __call__(self, **facts: object) -> None:
+        line = json.dumps(facts)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        with self.path.open("a") as file:
+            file.write(line + "\n")
+
+
+def run(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(arguments.threads)
-    say: Callable[..., None] = lambda **facts: print(json.dumps(facts), flush=True)  # noqa: E731
-    scan = RawData.from_file(arguments.scan, lazy=False) if arguments.scan else simulated(arguments, seed=0)
+    measured = arguments.scan is not None
+    scan = RawData.from_file(arguments.scan, lazy=False) if measured else simulated(arguments, seed=0)
+    C = arguments.grid**2
+    kind = arguments.scan.stem if measured else arguments.object
+    name = f"{kind}-{arguments.absorption}-C{C}-{arguments.mode}{arguments.tag}"
+    say = Report(arguments.output / f"{name}.jsonl")
     say(
+        kind=kind,
+        C=C,
         n_patterns=len(scan),
         overlap=round(linear_overlap(STEP * scan.N / 64, probe_diameter(scan.probe)), 3),
         load_average=round(os.getloadavg()[0], 1),
-        **{name: str(value) for name, value in vars(arguments).items()},
+        **{key: str(value) for key, value in vars(arguments).items()},
     )
-    model = PtychographyModel.for_scan(
-        scan,
-        ModelConfig.from_mapping(
-            {"size": arguments.size, "lift_steps": arguments.lift_steps, "input": arguments.input}
-        ),
+    if arguments.reference:
+        say(stage="reference", **reference(scan))
+    model = PtychographyModel.for_scan(scan, ModelConfig.from_mapping(dict(map(setting, arguments.model))))
+    grouping = GroupingConfig(
+        grid=(arguments.grid,) * 2, n_neighbors=max(C + 2, 4), n_groups=len(scan) // C, seed=0, seed_role="member"
     )
-    C = arguments.grid**2
-    grouping = GroupingConfig(grid=(arguments.grid,) * 2, n_neighbors=max(C + 2, 4), seed=0, seed_role="member")
     train = make_loader(
         GroupedDataset(scan, grouping, ground_truth=arguments.mode != "unsupervised"),
         LoaderConfig(batch_size=max(1, arguments.batch // C), regroup=C > 1),
     )
-    config = TrainingConfig(
-        epochs=arguments.epochs,
-        accelerator="cpu",
-        learning_rate=arguments.lr,
-        split_photons=arguments.split_photons,
-        mode=arguments.mode,
+    config = TrainingConfig.from_mapping(
+        {"epochs": arguments.epochs, "accelerator": "cpu", "mode": arguments.mode}
+        | dict(map(setting, arguments.training))
     )
     clock = {"wall": time.perf_counter(), "cpu": time.process_time()}
 
     def scores(step: int, total: int, loss: float) -> None:
         if step % max(1, total // arguments.marks) and step != total:
             return
-        spent = {
-            name: round(now - clock[name], 1)
-            for name, now in (("wall", time.perf_counter()), ("cpu", time.process_time()))
-        }
+        now = {"wall": time.perf_counter(), "cpu": time.process_time()}
+        spent = {key: round(now[key] - clock[key], 1) for key in clock}
         found = reconstructed(model, scan)
-        facts = compared(found, scan)[0] if scan.object is not None else {}
-        say(step=step, of=total, **spent, loss=round(loss, 4), r=measured_r(found, model, scan), **facts)
-        clock["wall"] = time.perf_counter() - spent["wall"]
-        clock["cpu"] = time.process_time() - spent["cpu"]
+        facts = {} if scan.object is None else compared(found.object, scan, shift=measured)[0]._asdict()
+        say(stage="training", step=step, of=total, **spent, loss=round(loss, 4), r=round(found.r_factor, 4), **facts)
+        clock["wall"] += time.perf_counter() - now["wall"]
+        clock["cpu"] += time.process_time() - now["cpu"]
 
     fit(model, train, None, config, on_step=scores)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    name = f"{arguments.scan.stem if arguments.scan else arguments.object}-C{C}-{arguments.mode}"
     save_checkpoint(arguments.output / f"{name}.safetensors", model, training=config)
     if scan.object is not None:
-        picture(arguments.output / f"{name}.png", *compared(reconstructed(model, scan), scan)[1:])
-    if not arguments.scan:
-        unseen = simulated(arguments, seed=1)
-        facts, truth, cut = compared(reconstructed(model, unseen), unseen)
-        say(unseen=True, **facts)
-        picture(arguments.output / f"{name}-unseen.png", truth, cut)
+        picture(arguments.output / f"{name}.png", compared(reconstructed(model, scan).object, scan, shift=measured)[1])
+    if not measured:
+        other = simulated(arguments, seed=1)
+        found = reconstructed(model, other)
+        facts, pair = compared(found.object, other)
+        say(stage="unseen", r=round(found.r_factor, 4), **facts._asdict())
+        picture(arguments.output / f"{name}-unseen.png", pair)
+
+
+def setting(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def table(folder: Path) -> None:
+    """Print the runs of a folder as Markdown."""
+    lines = [
+        "| object | absorption | C | mode | CPU s | R | amplitude | phase | unseen amplitude | unseen phase |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for path in sorted(folder.glob("*.jsonl")):
+        head, *facts = map(json.loads, path.read_text().splitlines())
+        last = {line["stage"]: line for line in facts}
+        if "training" not in last:
+            continue
+        trained, unseen = last["training"], last.get("unseen", {})
+        cells = [head["kind"], head["absorption"], head["C"], head["mode"], f"{trained['cpu']:.0f}", trained["r"]]
+        cells += [line.get(key, "") for line in (trained, unseen) for key in ("ssim_amplitude", "ssim_phase")]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def parsed() -> argparse.Namespace:
@@ -163,22 +235,23 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--n-scan", type=int, default=2000)
     parser.add_argument("--N", type=int, default=64)
     parser.add_argument("--dose", type=float, default=1e5)
-    parser.add_argument("--absorption", type=float, default=0.2)
+    parser.add_argument("--absorption", type=float, default=0.5)
     parser.add_argument("--phase", type=float, default=1.0)
     parser.add_argument("--grid", type=int, default=1)
-    parser.add_argument("--size", default="small")
-    parser.add_argument("--input", default="lifted")
-    parser.add_argument("--lift-steps", type=int, default=5)
+    parser.add_argument("--model", nargs="*", default=[], metavar="NAME=VALUE", help="settings of ModelConfig")
+    parser.add_argument("--training", nargs="*", default=[], metavar="NAME=VALUE", help="settings of TrainingConfig")
     parser.add_argument("--mode", default="unsupervised")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch", type=int, default=32, help="patterns in a batch")
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--split-photons", type=float, default=0.5)
     parser.add_argument("--marks", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--tag", default="")
     parser.add_argument("--output", type=Path, default=Path("quality_output"))
+    parser.add_argument("--table", type=Path)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    arguments = parsed()
+    run(arguments) if arguments.table is None else table(arguments.table)

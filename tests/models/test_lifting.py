@@ -4,7 +4,7 @@ import torch
 
 from ptychofold.config import GroupingConfig
 from ptychofold.data import GroupBatch, GroupedDataset
-from ptychofold.models import Illumination, data_gradient, lift, lifted_features
+from ptychofold.models import Illumination, Placement, data_gradient, lift, lifted_features
 from ptychofold.physics import FarField, ForwardModel, amplitude_mse
 from ptychofold.raw_data import RawData
 from ptychofold.testing import make_scan
@@ -12,6 +12,10 @@ from ptychofold.testing import make_scan
 
 def batch_of(scan: RawData, *, grid: tuple[int, int] = (1, 1)) -> GroupBatch:
     return GroupedDataset(scan, GroupingConfig(grid=grid, n_neighbors=6, seed=0), ground_truth=True).load()
+
+
+def placement(batch: GroupBatch) -> Placement:
+    return Placement.of(batch.centers, batch.offsets)
 
 
 def illumination(scan: RawData) -> Illumination:
@@ -42,10 +46,13 @@ def test_more_steps_explain_the_patterns_better(grid: tuple[int, int]) -> None:
     scan = make_scan(n_scan=16, N=32)
     batch, by = batch_of(scan, grid=grid), illumination(scan)
     model = ForwardModel(by.probe)
-    errors = [
-        float(amplitude_mse(model(lift(batch.diffraction, batch.offsets, by=by, n_steps=n)), batch.diffraction))
-        for n in (0, 2, 5, 15)
-    ]
+    regions = placement(batch).regions(trust=by.trust)
+
+    def error(n_steps: int) -> float:
+        lifted = lift(batch.diffraction, placement(batch), by=by, n_steps=n_steps)
+        return float(amplitude_mse(model(regions.lit(regions.merged(lifted.patches))), batch.diffraction))
+
+    errors = [error(n) for n in (0, 2, 5, 15)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 5
 
@@ -57,7 +64,8 @@ def test_neighbors_bring_the_lifted_patch_nearer_to_the_truth() -> None:
     def error(grid: tuple[int, int]) -> float:
         batch = batch_of(scan, grid=grid)
         assert batch.patches is not None
-        lifted = lift(batch.diffraction, batch.offsets, by=by, n_steps=20)
+        regions = placement(batch).regions(trust=by.trust)
+        lifted = regions.lit(regions.merged(lift(batch.diffraction, placement(batch), by=by, n_steps=20).patches))
         weight = by.weight
         overlap = (weight * lifted.conj() * batch.patches).sum(dim=(1, 2, 3)).abs()
         energies = [(weight * p.abs().square()).sum(dim=(1, 2, 3)) for p in (lifted, batch.patches)]
@@ -87,7 +95,7 @@ def test_what_the_network_sees_does_not_depend_on_the_dose(gain: float) -> None:
     def features(scale: float) -> torch.Tensor:
         scaled = Illumination(probe=by.probe * scale, propagator=by.propagator)
         amplitude = batch.diffraction * scale
-        return lifted_features(lift(amplitude, batch.offsets, by=scaled, n_steps=3), amplitude, by=scaled)
+        return lifted_features(lift(amplitude, placement(batch), by=scaled, n_steps=3), by=scaled)
 
     torch.testing.assert_close(features(gain), features(1.0), rtol=1e-3, atol=1e-3)
     assert np.isfinite(features(gain).numpy()).all()
@@ -97,8 +105,6 @@ def test_a_probe_for_each_group_gives_what_one_probe_gives() -> None:
     scan = make_scan(n_scan=4, N=16, n_modes=2)
     batch, by = batch_of(scan), illumination(scan)
     each = Illumination(probe=by.probe.expand(4, -1, -1, -1).contiguous(), propagator=by.propagator)
-    one = lift(batch.diffraction, batch.offsets, by=by, n_steps=3)
-    torch.testing.assert_close(lift(batch.diffraction, batch.offsets, by=each, n_steps=3), one)
-    torch.testing.assert_close(
-        lifted_features(one, batch.diffraction, by=each), lifted_features(one, batch.diffraction, by=by)
-    )
+    one = lift(batch.diffraction, placement(batch), by=by, n_steps=3)
+    torch.testing.assert_close(lift(batch.diffraction, placement(batch), by=each, n_steps=3), one)
+    torch.testing.assert_close(lifted_features(one, by=each), lifted_features(one, by=by))

@@ -41,7 +41,7 @@ def test_a_residual_model_starts_at_the_lifted_patch() -> None:
     with torch.no_grad():
         for parameter in model.network.parameters():
             parameter.zero_()
-    patches = model.predict_patches(batch_of(scan)).detach()
+    patches = model.predict_patches(batch_of(scan)).patches.detach()
     assert float((patches - 1).abs().mean()) > 0.01
 
 

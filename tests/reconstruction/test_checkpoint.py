@@ -31,7 +31,7 @@ def test_a_model_comes_back_bit_for_bit(tmp_path: Path, settings: dict[str, obje
     found = load_checkpoint(tmp_path / "m.safetensors")
     assert (found.config, found.contract, found.scaling) == (model.config, model.contract, model.scaling)
     batch = GroupedDataset(SCAN, GroupingConfig(seed=0)).load()
-    assert torch.equal(found.predict_patches(batch), model.eval().predict_patches(batch))
+    assert torch.equal(found.predict_patches(batch).patches, model.eval().predict_patches(batch).patches)
 
 
 def test_a_checkpoint_tells_all_that_must_be_known_without_a_pickle(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from ptychofold.models.autoencoder import Autoencoder
 from ptychofold.models.data_contract import DataContract
 from ptychofold.models.heads import AmplitudePhaseHead, Head, RealImaginaryHead, make_head
-from ptychofold.models.lifting import Illumination, data_gradient, lift, lifted_features
-from ptychofold.models.ptychography import ModelOutput, PtychographyModel
+from ptychofold.models.lifting import Illumination, Lifted, data_gradient, lift, lifted_features
+from ptychofold.models.placement import Placement
+from ptychofold.models.ptychography import ModelOutput, PatchesOnPixels, PtychographyModel
 from ptychofold.models.registry import ARCHITECTURES, Architecture, make_network
 
 __all__ = [
@@ -15,7 +16,10 @@ __all__ = [
     "DataContract",
     "Head",
     "Illumination",
+    "Lifted",
     "ModelOutput",
+    "PatchesOnPixels",
+    "Placement",
     "PtychographyModel",
     "RealImaginaryHead",
     "data_gradient",

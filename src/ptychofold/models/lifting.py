@@ -8,22 +8,26 @@ on the amplitude error ``½ Σ (|𝒟(P O)| - A)²``, with momentum and divided 
     V ← μ V + η G(O)        O ← O + V
 
 which is the object update of ePIE (Maiden and Rodenburg, Ultramicroscopy 109, 1256, 2009) for one pattern alone. If a
-group has several members, their patches are made views of one object after each step (`apply_overlap`), so that each
-member's patch holds what its neighbors measured. The steps have no parameters and need no gradient. What remains wrong
+group has several members, they share one object: G is averaged over the members that lit a pixel, so that each member's
+patch holds what its neighbors measured. The patches lie on whole pixels, see `Placement`. The steps have no parameters
+and need no gradient. What remains wrong
 in the lifted patch (noise, twin image, dim pixels) is for the network, which sees it in place.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Complex, Float, Float32
 from torch import Tensor
 
-from ptychofold.physics import Propagator, apply_overlap, exit_waves, exit_waves_to_patches
+from ptychofold.models.placement import Placement
+from ptychofold.physics import Propagator, diffraction_amplitude, exit_waves, exit_waves_to_patches
 
-__all__ = ["N_FEATURES", "Illumination", "data_gradient", "lift", "lifted_features"]
+__all__ = ["N_FEATURES", "Illumination", "Lifted", "data_gradient", "lift", "lifted_features"]
 
-MOMENTUM, STEP = 0.7, 0.7
+MOMENTUM, STEP = 0.7, 1.2
 DIM = 0.05
 """ε as a share of the probe's largest intensity."""
 FLOOR = 4e-4
@@ -31,6 +35,15 @@ FLOOR = 4e-4
 OVERLAP_FLOOR = 1e-3
 """Trust in pixels without light, as a share of the brightest, where members of a group are averaged."""
 N_FEATURES = 6
+
+
+class Lifted(NamedTuple):
+    """Patches on whole pixels, as far as the patterns were carried back to them."""
+
+    patches: Complex[Tensor, "B C N N"]
+    """O."""
+    step: Complex[Tensor, "B C N N"]
+    """G(O), the step that it would take next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,23 +64,27 @@ class Illumination:
     propagator: Propagator
     bad_pixels: Bool[Tensor, "*groups N N"] | None = None
 
-    @property
+    @cached_property
+    def light(self) -> Complex[Tensor, "*modes N N"]:
+        """The probe, prepared for the propagator's `transform`."""
+        return self.propagator.modulate(self.probe)
+
+    @cached_property
     def intensity(self) -> Float[Tensor, "*groups N N"]:
         """Σ |P|² over modes, (N, N) or (B, 1, N, N)."""
         total = (self.probe.real.square() + self.probe.imag.square()).sum(dim=-3)
         return total if self.probe.ndim == 3 else total[:, None]
 
-    @property
+    @cached_property
     def weight(self) -> Float[Tensor, "*groups N N"]:
         """Intensity as a share of its largest value."""
         intensity = self.intensity
         return intensity / intensity.amax(dim=(-2, -1), keepdim=True).clamp_min(torch.finfo(intensity.dtype).tiny)
 
-    @property
-    def trust(self) -> Float[Tensor, "N N"]:
-        """Weight for averaging members of groups, one for all groups."""
-        weight = self.weight
-        return (weight if weight.ndim == 2 else weight.mean(dim=(0, 1))) + OVERLAP_FLOOR
+    @cached_property
+    def trust(self) -> Float[Tensor, "*groups N N"]:
+        """Weight for averaging members of groups."""
+        return self.weight + OVERLAP_FLOOR
 
 
 def data_gradient(
@@ -86,54 +103,50 @@ def data_gradient(
     """
     if by.bad_pixels is not None:
         amplitude = amplitude.masked_fill(by.bad_pixels, 0)
-    waves = by.propagator.forward(exit_waves(by.probe, patches))
-    intensity = (waves.real.square() + waves.imag.square()).sum(dim=-3)
-    floor = FLOOR * amplitude.square().mean(dim=(1, 2, 3), keepdim=True)
-    excess = amplitude / (intensity + floor).sqrt().clamp_min(torch.finfo(intensity.dtype).tiny) - 1
+    waves = by.propagator.transform(exit_waves(by.light, patches))
+    floor = FLOOR * amplitude.square().mean(dim=(1, 2, 3), keepdim=True) + torch.finfo(amplitude.dtype).tiny
+    excess = amplitude / (diffraction_amplitude(waves).square_() + floor).sqrt_() - 1
     if by.bad_pixels is not None:
         excess = excess.masked_fill(by.bad_pixels, 0)
-    change = exit_waves_to_patches(by.probe, by.propagator.adjoint(waves * excess.unsqueeze(-3)))
+    change = exit_waves_to_patches(by.light, by.propagator.transform_adjoint(waves * excess.unsqueeze(-3)))
     lit = by.intensity
     return change / (lit + DIM * lit.amax(dim=(-2, -1), keepdim=True))
 
 
-def lift(
-    amplitude: Float32[Tensor, "B C N N"], offsets: Float32[Tensor, "B C 2"], *, by: Illumination, n_steps: int
-) -> Complex[Tensor, "B C N N"]:
+def lift(amplitude: Float32[Tensor, "B C N N"], placement: Placement, *, by: Illumination, n_steps: int) -> Lifted:
     """Return patches after some steps of descent from a flat object; see the module.
 
     Parameters
     ----------
     amplitude
         (B, C, N, N), measured, in √counts.
-    offsets
-        (B, C, 2), member minus center in pixels.
+    placement
+        Where the groups' patches and light lie.
     by
         Illumination of the groups.
     n_steps
         Number of steps.
     """
-    patches = torch.ones(amplitude.shape, dtype=torch.complex64, device=amplitude.device)
-    momentum = torch.zeros_like(patches)
+    regions = placement.regions(trust=by.trust)
+    objects = torch.ones(regions.shape, dtype=torch.complex64, device=amplitude.device)
+    momentum = torch.zeros_like(objects)
     for _ in range(n_steps):
-        momentum = MOMENTUM * momentum + STEP * data_gradient(patches, amplitude, by=by)
-        patches = patches + momentum
-        if amplitude.shape[1] > 1:
-            patches = apply_overlap(patches, offsets, weight=by.trust)
-    return patches
+        step = regions.gathered(data_gradient(regions.lit(objects), amplitude, by=by))
+        momentum.mul_(MOMENTUM).add_(step, alpha=STEP)
+        objects += momentum
+    step = regions.gathered(data_gradient(regions.lit(objects), amplitude, by=by))
+    return Lifted(patches=regions.patches(objects), step=regions.patches(step))
 
 
-def lifted_features(
-    patches: Complex[Tensor, "B C N N"], amplitude: Float32[Tensor, "B C N N"], *, by: Illumination
-) -> Float32[Tensor, "n c N N"]:
+def lifted_features(lifted: Lifted, *, by: Illumination) -> Float32[Tensor, "n c N N"]:
     """Return the network's input: the lifted patch, the step that it would take next, and where there is light.
 
     Channels: 2√w Re(O - 1), 2√w Im(O - 1), 2√w (|O| - 1), 4√w Re G, 4√w Im G, w, with w the probe's intensity as
     a share of its largest. All are of order one whatever the dose.
     """
+    patches, step = lifted
     weight = by.weight.expand(patches.shape)
     root = weight.sqrt()
-    step = data_gradient(patches, amplitude, by=by)
     channels = [
         2 * root * (patches.real - 1),
         2 * root * patches.imag,

@@ -14,11 +14,12 @@ from ptychofold.errors import ConfigError, ShapeError
 from ptychofold.models.data_contract import DataContract
 from ptychofold.models.heads import make_head
 from ptychofold.models.lifting import N_FEATURES, Illumination, lift, lifted_features
+from ptychofold.models.placement import Placement
 from ptychofold.models.registry import make_network
-from ptychofold.physics import AmplitudeScaling, ForwardModel, Geometry, ScalingProfile, apply_overlap
+from ptychofold.physics import AmplitudeScaling, ForwardModel, Geometry, ScalingProfile
 from ptychofold.raw_data import RawData
 
-__all__ = ["ModelOutput", "PtychographyModel"]
+__all__ = ["ModelOutput", "PatchesOnPixels", "PtychographyModel"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,18 @@ class ModelOutput(NamedTuple):
     """What a model makes of a batch."""
 
     patches: Complex64[Tensor, "B C N N"]
-    """Object patches, one for each pattern; those of a group agree if the overlap is enforced."""
+    """What the light of each pattern meets; views of one object for a group if the overlap is enforced."""
     amplitude: Float32[Tensor, "B C N N"]
     """Diffraction amplitude of the patches, in √counts."""
+
+
+class PatchesOnPixels(NamedTuple):
+    """Patches as the network makes them."""
+
+    patches: Complex64[Tensor, "B C N N"]
+    """Complex transmission."""
+    positions: Float64[Tensor, "B C 2"]
+    """(y, x) of their middle in object pixels."""
 
 
 class PtychographyModel(nn.Module):
@@ -154,16 +164,25 @@ class PtychographyModel(nn.Module):
         ConfigError
             If probe or positions are refined and the batch mixes scans.
         """
-        offsets = self.offsets_of(batch)
-        illumination = self.illumination(batch)
-        patches = self._patches(batch, offsets.detach(), illumination)
-        if self.config.overlap and patches.shape[1] > 1:
-            patches = apply_overlap(patches, offsets, weight=illumination.trust.detach())
-        return ModelOutput(patches=patches, amplitude=self.forward_model(patches, probe=illumination.probe))
+        illumination, placement = self.illumination(batch), self.placement(batch)
+        patches = self._patches(batch, placement, illumination)
+        trust = illumination.trust.detach()
+        members = patches
+        if not self.config.overlap:
+            placement, members = placement.apart(), patches.flatten(0, 1)[:, None]
+        regions = placement.regions(trust=trust)
+        lit = regions.lit(regions.merged(members)).reshape(patches.shape)
+        return ModelOutput(patches=lit, amplitude=self.forward_model(lit, probe=illumination.probe))
 
-    def predict_patches(self, batch: GroupBatch) -> Complex64[Tensor, "B C N N"]:
+    def predict_patches(self, batch: GroupBatch) -> PatchesOnPixels:
         """Return the network's patches before members of a group are averaged, for stitching."""
-        return self._patches(batch, self.offsets_of(batch), self.illumination(batch))
+        placement = self.placement(batch)
+        patches = self._patches(batch, placement, self.illumination(batch))
+        return PatchesOnPixels(patches=patches, positions=placement.positions)
+
+    def placement(self, batch: GroupBatch) -> Placement:
+        """Return where the network's patches lie: on whole pixels, unless it sees patterns that do not tell them."""
+        return Placement.of(batch.centers, self.offsets_of(batch), on_pixels=self.config.input == "lifted")
 
     def illumination(self, batch: GroupBatch) -> Illumination:
         """Return the probe that belongs to each group of a batch, in √counts: the scans' own, or the refined one."""
@@ -207,7 +226,7 @@ class PtychographyModel(nn.Module):
         moved: Float64[ndarray, "scan 2"] = positions + self.shifts.detach().cpu().numpy()
         return moved
 
-    def _patches(self, batch: GroupBatch, offsets: Tensor, illumination: Illumination) -> Tensor:
+    def _patches(self, batch: GroupBatch, placement: Placement, illumination: Illumination) -> Tensor:
         amplitude = batch.diffraction
         B, C, N, _ = amplitude.shape
         if self.contract.N != N:
@@ -219,9 +238,9 @@ class PtychographyModel(nn.Module):
         start: Tensor | None = None
         with torch.no_grad():
             if self.config.input == "lifted":
-                lifted = lift(amplitude, offsets, by=illumination, n_steps=self.config.lift_steps)
-                image = lifted_features(lifted, amplitude, by=illumination)
-                start = lifted.flatten(0, 1) if self.config.residual else None
+                lifted = lift(amplitude, placement, by=illumination, n_steps=self.config.lift_steps)
+                image = lifted_features(lifted, by=illumination)
+                start = lifted.patches.flatten(0, 1) if self.config.residual else None
             else:
                 bad = illumination.bad_pixels
                 good = amplitude if bad is None else amplitude.masked_fill(bad, 0)

@@ -17,7 +17,7 @@ from ptychofold.physics.losses import amplitude_mae, amplitude_mse, poisson_nll,
 from ptychofold.physics.modes import add_modes, illumination, mode_shares, orthogonal_modes
 from ptychofold.physics.noise import poisson_counts, thin_counts
 from ptychofold.physics.objects import OBJECTS, make_object
-from ptychofold.physics.overlap import apply_overlap, merge_group_patches, region_size, split_region
+from ptychofold.physics.overlap import apply_overlap, group_coverage, merge_group_patches, region_size, split_region
 from ptychofold.physics.probes import PROBES, make_probe
 from ptychofold.physics.propagation import FarField, NearField, Propagator
 from ptychofold.physics.scaling_profiles import (
@@ -53,6 +53,7 @@ __all__ = [
     "exit_waves_to_patches",
     "exit_waves_to_probe",
     "extract_patches",
+    "group_coverage",
     "illumination",
     "make_object",
     "make_positions",

@@ -13,7 +13,7 @@ from torch import Tensor
 from ptychofold.errors import DomainError, ShapeError
 from ptychofold.physics.extraction import extract_patches, place_patches
 
-__all__ = ["apply_overlap", "merge_group_patches", "region_size", "split_region"]
+__all__ = ["apply_overlap", "group_coverage", "merge_group_patches", "region_size", "split_region"]
 
 
 def region_size(offsets: Float[Tensor, "B C 2"], *, size: int) -> int:
@@ -41,8 +41,9 @@ def merge_group_patches(
     patches: Complex[Tensor, "B C N N"],
     offsets: Float[Tensor, "B C 2"],
     *,
-    weight: Float[Tensor, "N N"] | None = None,
+    weight: Float[Tensor, "*groups N N"] | None = None,
     size: int | None = None,
+    coverage: Float[Tensor, "B R R"] | None = None,
 ) -> Complex[Tensor, "B R R"]:
     """Lay the patches of each group into one region, averaged where they overlap.
 
@@ -54,10 +55,13 @@ def merge_group_patches(
         (B, C, 2), (y, x) member minus center in pixels; the center lies at ``[R//2, R//2]``. Fractional offsets are
         bilinear.
     weight
-        (N, N), trust in each pixel of a patch, not negative, such as the probe's intensity; all alike if None.
+        (N, N), or (B, 1, N, N) with one for each group: trust in each pixel of a patch, not negative, such as the
+        probe's intensity; all alike if None.
     size
         R, the side of a region; `region_size` of the offsets if None. Give a bound that holds for the whole scan to
         have regions of one size.
+    coverage
+        `group_coverage` of the same arguments, if it is known already.
 
     Returns
     -------
@@ -70,15 +74,27 @@ def merge_group_patches(
     ShapeError
         If a patch does not fit into the region at its offset.
     """
-    groups, members, N, _ = patches.shape
+    groups, _, N, _ = patches.shape
     side = _checked_size(offsets, N, size)
     positions = _on_tall_canvas(offsets, side)
-    weights = torch.ones(N, N, dtype=patches.real.dtype, device=patches.device) if weight is None else weight
     weighted = patches if weight is None else patches * weight
-    total = place_patches(weighted.flatten(0, 1), positions, (groups * side, side))
-    coverage = place_patches(weights.expand(groups * members, N, N), positions, (groups * side, side))
+    total = place_patches(weighted.flatten(0, 1), positions, (groups * side, side)).reshape(groups, side, side)
+    if coverage is None:
+        weights = torch.ones(N, N, dtype=patches.real.dtype, device=patches.device) if weight is None else weight
+        coverage = group_coverage(offsets, weight=weights, size=side)
     region: Tensor = total / torch.where(coverage > 0, coverage, 1)
-    return region.reshape(groups, side, side)
+    return region
+
+
+def group_coverage(
+    offsets: Float[Tensor, "B C 2"], *, weight: Float[Tensor, "*groups N N"], size: int
+) -> Float[Tensor, "B R R"]:
+    """Return the summed weight of each region's pixels; see `merge_group_patches`."""
+    groups, members, _ = offsets.shape
+    N = weight.shape[-1]
+    weights = weight.expand(groups, members, N, N).flatten(0, 1)
+    tall = place_patches(weights, _on_tall_canvas(offsets, size), (groups * size, size))
+    return tall.reshape(groups, size, size)
 
 
 def split_region(
@@ -109,7 +125,7 @@ def apply_overlap(
     patches: Complex[Tensor, "B C N N"],
     offsets: Float[Tensor, "B C 2"],
     *,
-    weight: Float[Tensor, "N N"] | None = None,
+    weight: Float[Tensor, "*groups N N"] | None = None,
 ) -> Complex[Tensor, "B C N N"]:
     """Replace the patches of each group by views of their common region.
 

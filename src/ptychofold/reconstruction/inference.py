@@ -28,7 +28,7 @@ class PredictedPatches(NamedTuple):
     patches: Complex64[Tensor, "n N N"]
     """Complex transmission under the probe; each group's global phase is the network's choice."""
     positions: Float64[Tensor, "n 2"]
-    """(y, x) of each patch in object pixels."""
+    """(y, x) of each patch in object pixels; whole if the model makes patches on the object's pixels."""
     members: Int64[Tensor, " n"]
     """Scan point of each patch, as index into its scan."""
     groups: Int64[Tensor, " n"]
@@ -63,14 +63,15 @@ def predict(model: PtychographyModel, loader: GroupLoader) -> Iterator[Predicted
             B, C = batch.members.shape
             model.contract.check_groups(C)
             with torch.inference_mode():
-                patches = model.predict_patches(batch.to(device, non_blocking=True)).flatten(0, 1).cpu()
+                predicted = model.predict_patches(batch.to(device, non_blocking=True))
+            patches = predicted.patches.flatten(0, 1).cpu()
             if not bool(torch.isfinite(patches).all()):
                 raise DivergenceError(
                     "expected finite patches; found NaN or infinity. Check the patterns, or train the model again."
                 )
             yield PredictedPatches(
                 patches=patches,
-                positions=(batch.centers.double()[:, None] + batch.offsets.double()).flatten(0, 1).cpu(),
+                positions=predicted.positions.flatten(0, 1).cpu(),
                 members=batch.members.flatten().long().cpu(),
                 groups=(torch.arange(B) + n_groups).repeat_interleave(C),
                 experiment=batch.experiment.repeat_interleave(C).long().cpu(),
