@@ -7,7 +7,10 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from ptychofold.config.base import Config
 
-__all__ = ["TrainingConfig"]
+__all__ = ["SPLIT_PHOTONS", "TrainingConfig"]
+
+SPLIT_PHOTONS = 0.5
+"""Share of the photons that the network sees, if patterns are whole counts and the settings leave it open."""
 
 
 class TrainingConfig(Config):
@@ -31,11 +34,12 @@ class TrainingConfig(Config):
     total_variation: NonNegativeFloat = 0.0
     """Weight of the total variation of the predicted patches under the probe."""
 
-    split_photons: float = Field(default=0.0, ge=0.0, lt=1.0)
+    split_photons: float | None = Field(default=None, ge=0.0, lt=1.0)
     """Share of each pattern's photons that the network sees in training; the loss counts the others.
 
     The two shares of a Poisson process are independent, so the network cannot learn to repeat the noise. 0 shows all
-    photons to both. Needs patterns that are whole counts.
+    photons to both. Needs patterns that are whole counts; None is `SPLIT_PHOTONS` for those and 0 for others, and in
+    mode ``supervised``.
     """
 
     epochs: PositiveInt = 50

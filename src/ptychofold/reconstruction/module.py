@@ -82,7 +82,7 @@ class TrainingModule(LightningModule):
         DivergenceError
             If it is not finite.
         """
-        share = self.settings.split_photons
+        share = self.settings.split_photons or 0.0
         judged = batch.diffraction
         if share:
             seen, judged = split_photons(judged, share=share, rng=self._photon_stream(batch_idx))

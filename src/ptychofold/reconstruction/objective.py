@@ -10,7 +10,7 @@ from ptychofold.errors import DomainError, MissingFieldError
 from ptychofold.models import ModelOutput, PtychographyModel
 from ptychofold.physics import amplitude_mae, poisson_nll, thin_counts, total_variation
 
-__all__ = ["objective", "patch_error", "split_photons"]
+__all__ = ["are_counts", "objective", "patch_error", "split_photons"]
 
 
 def objective(
@@ -107,9 +107,8 @@ def split_photons(
     DomainError
         If the amplitudes are not square roots of whole counts.
     """
-    counts = amplitude.square()
-    whole = counts.round()
-    if not bool(((counts - whole).abs() <= 1e-3 + 1e-6 * counts).all()):
+    whole = amplitude.square().round()
+    if not are_counts(amplitude):
         raise DomainError(
             "expected patterns of whole counts, as split_photons is set; found others. Set split_photons=0, or give "
             "the counts that the detector measured.",
@@ -117,6 +116,12 @@ def split_photons(
         )
     first = thin_counts(whole, fraction=share, rng=rng)
     return (first / share).sqrt(), (whole - first).sqrt()
+
+
+def are_counts(amplitude: Float32[Tensor, "B C N N"]) -> bool:
+    """Return whether amplitudes are the square roots of whole numbers."""
+    counts = amplitude.square()
+    return bool(((counts - counts.round()).abs() <= 1e-3 + 1e-6 * counts).all())
 
 
 def true_patches(batch: GroupBatch) -> Complex64[Tensor, "B C N N"]:

@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 from torch import Tensor
 
 from ptychofold.config import TrainingConfig
+from ptychofold.config.training import SPLIT_PHOTONS
 from ptychofold.data import GroupedDataset, GroupLoader
 from ptychofold.data.loader import BatchSource
 from ptychofold.data.mixture import MixtureDataset
@@ -28,6 +29,7 @@ from ptychofold.models import DataContract, PtychographyModel
 from ptychofold.optional import require
 from ptychofold.reconstruction.checkpoint import save_checkpoint
 from ptychofold.reconstruction.module import IDENTITY, TrainingModule
+from ptychofold.reconstruction.objective import are_counts
 
 __all__ = ["MODEL_FILE", "RESUME_FILE", "OnStep", "TrainingRecord", "fit"]
 
@@ -37,6 +39,9 @@ MODEL_FILE = "model.safetensors"
 """Name of the trained model below ``output_dir``."""
 RESUME_FILE = "last.ckpt"
 """Name of what a run is resumed from, below ``output_dir``."""
+
+N_LOOKED_AT = 4
+"""Groups that tell whether patterns are counts."""
 
 OnStep = Callable[[int, int, float], None]
 """Called after each step with (steps taken, steps in all, loss)."""
@@ -105,6 +110,9 @@ def fit(
         If groups have another size than those that the model was trained on, or ``resume`` does not fit.
     """
     model.contract = _with_groups(model, train.batch_order.source)
+    if config.split_photons is None:
+        config = config.replace(split_photons=_photons_to_show(train.batch_order.source, config))
+        logger.info("the network sees a share of %g of the photons, the loss the rest", config.split_photons)
     module = TrainingModule(model, config, train=train, validation=validation)
     diary = _Diary(module, on_step=on_step)
     start = time.perf_counter()
@@ -167,6 +175,14 @@ def _with_groups(model: PtychographyModel, source: BatchSource) -> DataContract:
     C = int(source.table.members.shape[1])
     model.contract.check_groups(C)
     return model.contract.with_groups_of(C)
+
+
+def _photons_to_show(source: BatchSource, config: TrainingConfig) -> float:
+    """Return the share of photons that the network sees, by what the first patterns are."""
+    if config.mode == "supervised":
+        return 0.0
+    first = source.__getitems__(list(range(min(N_LOOKED_AT, len(source)))))
+    return SPLIT_PHOTONS if are_counts(first.diffraction) else 0.0
 
 
 def _trainer(config: TrainingConfig, diary: _Diary, *, monitor: str) -> Trainer:
