@@ -18,6 +18,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,7 +105,7 @@ def reference(scan: RawData) -> dict[str, object]:
     smoothed = []
     for weight in SMOOTHING:
         parts = [denoise_tv_chambolle(part, weight) for part in (pair.test.real, pair.test.imag)]
-        smoothed.append(scored(AlignedObjects(pair.reference, parts[0] + 1j * parts[1], pair.ambiguities)))
+        smoothed.append(scored(replace(pair, test=parts[0] + 1j * parts[1])))
     best = max(smoothed, key=lambda s: s.ssim_amplitude + s.ssim_phase)
     return {
         "r": round(result.r_factor, 4),

@@ -23,7 +23,7 @@ def model_for(**settings: object) -> PtychographyModel:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"head": "real_imaginary", "size": "base"}, {"trainable_probe": True, "refine_positions": True}],
+    [{}, {"head": "amplitude_phase", "size": "base"}, {"trainable_probe": True, "refine_positions": True}],
 )
 def test_a_model_comes_back_bit_for_bit(tmp_path: Path, settings: dict[str, object]) -> None:
     model = model_for(**settings)

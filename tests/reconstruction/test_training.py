@@ -64,21 +64,22 @@ def test_training_lowers_the_loss(scan: RawData, loss: str, grid: tuple[int, int
     assert record.patterns_per_second > 0
 
 
-def test_large_patterns_do_not_collapse() -> None:
+@pytest.mark.parametrize("residual", [True, False])
+def test_large_patterns_do_not_collapse(residual: bool) -> None:
     N, step = 128, 12.0
-    side = object_side(25, size=N, step=step)
+    side = object_side(16, size=N, step=step)
     positions = make_positions("jittered", (side, side), size=N, step=step, seed=0)
     canvas = make_object("dead_leaves", (side, side), seed=0)
     scan = simulate(canvas, make_probe("disk", N), positions, seed=0, n_photons=1e6)
     dataset = GroupedDataset(scan, GroupingConfig(seed=0), ground_truth=True)
-    model = PtychographyModel.for_scan(scan, ModelConfig())
-    fit(model, make_loader(dataset, LoaderConfig(batch_size=5)), None, QUICK.replace(epochs=6))
+    model = PtychographyModel.for_scan(scan, ModelConfig(residual=residual, lift_steps=8))
+    fit(model, make_loader(dataset, LoaderConfig(batch_size=4)), None, QUICK.replace(epochs=4 if residual else 8))
     batch = dataset.load()
     assert batch.patches is not None
     with torch.no_grad():
         predicted = model(batch).patches
         weight = model.illumination(batch).weight
-    assert correlation(predicted, batch.patches, weight=weight) > 0.8
+    assert correlation(predicted, batch.patches, weight=weight) > (0.9 if residual else 0.7)
 
 
 def correlation(first: torch.Tensor, second: torch.Tensor, *, weight: torch.Tensor) -> float:
@@ -218,7 +219,7 @@ def test_a_logger_that_is_not_installed_says_how_to_get_it(
 
 
 def test_half_precision_of_the_network_trains(scan: RawData) -> None:
-    record = fit(model_for(scan), loader_for(scan), None, QUICK.replace(precision="bf16"))
+    record = fit(model_for(scan), loader_for(scan), None, QUICK.replace(precision="bf16", epochs=8))
     assert record.epochs[-1]["train_loss"] < record.epochs[0]["train_loss"]
 
 
@@ -268,7 +269,7 @@ def test_a_loader_of_something_else_is_refused(scan: RawData) -> None:
 
 def test_two_processes_take_the_step_of_one_that_accumulates(scan: RawData) -> None:
     together, alone = model_for(scan), model_for(scan)
-    config = QUICK.replace(epochs=1)
+    config = QUICK.replace(epochs=1, split_photons=0.0)
     fit(together, loader_for(scan, size=4), None, config.replace(devices=2, strategy="ddp_spawn"))
     fit(alone, loader_for(scan, size=4), None, config.replace(accumulate=2))
     for name, value in weights(alone).items():
@@ -314,6 +315,20 @@ def test_photons_are_divided_and_none_is_lost() -> None:
     torch.testing.assert_close(seen.square() * 0.25 + judged.square(), counts, rtol=1e-4, atol=1e-3)
     assert float(seen.square().mean()) == pytest.approx(20, rel=0.1)
     assert float(judged.square().mean()) == pytest.approx(15, rel=0.1)
+
+
+@pytest.mark.parametrize(("spoil", "share"), [(0.0, 0.75), (0.3, 0.0)])
+def test_photons_are_divided_if_patterns_are_counts(
+    spoil: float, share: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = make_scan(n_scan=9, N=16)
+    patterns = counts.patterns.read(slice(None)).astype(np.float32) + np.float32(spoil)
+    scan = RawData.from_arrays(
+        patterns=patterns, positions=counts.positions, probe=counts.probe, measurement="intensity"
+    )
+    with caplog.at_level(logging.INFO, logger="ptychofold"):
+        fit(model_for(scan), loader_for(scan), None, QUICK.replace(epochs=1))
+    assert f"sees a share of {share:g} of the photons" in caplog.text
 
 
 def test_photons_of_patterns_that_are_not_counts_cannot_be_divided() -> None:

@@ -1,8 +1,8 @@
 """Settings of a model: which network, what it sees, how its output becomes an object patch."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from ptychofold.config.base import Config
 
@@ -26,8 +26,11 @@ class ModelConfig(Config):
     size: ModelSize = "small"
     """Width of the network: ``small`` trains on a processor, ``base`` and ``large`` want a GPU."""
 
-    head: Literal["amplitude_phase", "real_imaginary"] = "amplitude_phase"
-    """Whether the network's two numbers a pixel are amplitude and phase, or real and imaginary part."""
+    head: Literal["amplitude_phase", "real_imaginary"] = "real_imaginary"
+    """Whether the network's two numbers a pixel are amplitude and phase, or real and imaginary part.
+
+    The latter is linear: it learns amplitude and phase alike and cannot be caught at a bound.
+    """
 
     amplitude_max: float = Field(default=1.2, gt=0.0)
     """Bound of a patch's amplitude under the head ``amplitude_phase``; a passive object stays below 1."""
@@ -35,11 +38,11 @@ class ModelConfig(Config):
     input: Literal["lifted", "amplitude"] = "lifted"
     """What the network sees: steps of phase retrieval in real space (`ptychofold.models.lifting`), or the pattern."""
 
-    lift_steps: NonNegativeInt = 5
+    lift_steps: NonNegativeInt = 16
     """Steps of phase retrieval from a flat object that the network's input has gone through."""
 
-    residual: bool = False
-    """Let the network correct the lifted patch instead of drawing the patch anew; needs the input ``lifted``."""
+    residual: bool | None = None
+    """Let the network correct the lifted patch instead of drawing the patch anew; None does so if there is one."""
 
     overlap: bool = True
     """Make one object of a group's patches before diffraction, so that members constrain one another (C > 1)."""
@@ -59,3 +62,9 @@ class ModelConfig(Config):
 
     seed: NonNegativeInt = 0
     """Seed of the initial weights."""
+
+    @model_validator(mode="after")
+    def _has_what_it_corrects(self) -> Self:
+        if self.residual and self.input != "lifted":
+            raise ValueError("residual corrects the lifted patch, but input is 'amplitude'; set input='lifted'")
+        return self

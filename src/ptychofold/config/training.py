@@ -9,7 +9,7 @@ from ptychofold.config.base import Config
 
 __all__ = ["SPLIT_PHOTONS", "TrainingConfig"]
 
-SPLIT_PHOTONS = 0.5
+SPLIT_PHOTONS = 0.75
 """Share of the photons that the network sees, if patterns are whole counts and the settings leave it open."""
 
 

@@ -35,7 +35,7 @@ class Autoencoder(nn.Module):
     skips
         Pass features of each scale from the way down to the way up.
     rng
-        Where the weights come from. The last layer is small, so that training starts near the head's neutral output.
+        Where the weights come from. The last layer starts at zero, and so training at the head's neutral output.
 
     Raises
     ------
@@ -63,10 +63,10 @@ class Autoencoder(nn.Module):
         self.exit = convolution(channels[0], 4 * 2)
         initialise(self, rng=rng)
         with torch.no_grad():
-            self.exit.weight.mul_(0.1)
+            self.exit.weight.zero_()
 
     def forward(self, image: Float[Tensor, "n c N N"]) -> Float[Tensor, "n 2 N N"]:
-        """Return two numbers a pixel, around zero at the start of training."""
+        """Return two numbers a pixel, zero at the start of training."""
         features = nn.functional.silu(self.entry(nn.functional.pixel_unshuffle(image, 2)))
         passed: list[Tensor] = []
         for depth, block in enumerate(self.down):

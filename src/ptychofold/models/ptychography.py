@@ -85,8 +85,6 @@ class PtychographyModel(nn.Module):
         n_scan: int | None = None,
     ) -> None:
         super().__init__()
-        if config.residual and config.input != "lifted":
-            raise ConfigError("expected input='lifted' with residual=True, as there is no patch to correct otherwise.")
         self.config, self.contract, self.scaling = config, contract, scaling
         self.forward_model = ForwardModel(
             probe, propagator=contract.geometry.propagator(), trainable_probe=config.trainable_probe
@@ -240,7 +238,7 @@ class PtychographyModel(nn.Module):
             if self.config.input == "lifted":
                 lifted = lift(amplitude, placement, by=illumination, n_steps=self.config.lift_steps)
                 image = lifted_features(lifted, by=illumination)
-                start = lifted.patches.flatten(0, 1) if self.config.residual else None
+                start = None if self.config.residual is False else lifted.patches.flatten(0, 1)
             else:
                 bad = illumination.bad_pixels
                 good = amplitude if bad is None else amplitude.masked_fill(bad, 0)

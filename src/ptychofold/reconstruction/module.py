@@ -11,7 +11,7 @@ from ptychofold.data import GroupBatch, GroupLoader, make_loader
 from ptychofold.data.loader import BatchSource
 from ptychofold.errors import DivergenceError
 from ptychofold.models import PtychographyModel
-from ptychofold.reconstruction.objective import objective, split_photons
+from ptychofold.reconstruction.objective import good_diffraction, objective, split_photons
 
 __all__ = ["IDENTITY", "TrainingModule"]
 
@@ -83,8 +83,8 @@ class TrainingModule(LightningModule):
             If it is not finite.
         """
         share = self.settings.split_photons or 0.0
-        judged = batch.diffraction
-        if share:
+        judged = good_diffraction(batch)
+        if share and bool(torch.isfinite(judged).all()):
             seen, judged = split_photons(judged, share=share, rng=self._photon_stream(batch_idx))
             batch = batch._replace(diffraction=seen)
         parts = objective(self.model, batch, judged, self.settings, share=1 - share)

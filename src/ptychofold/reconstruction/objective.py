@@ -10,7 +10,7 @@ from ptychofold.errors import DomainError, MissingFieldError
 from ptychofold.models import ModelOutput, PtychographyModel
 from ptychofold.physics import amplitude_mae, poisson_nll, thin_counts, total_variation
 
-__all__ = ["are_counts", "objective", "patch_error", "split_photons"]
+__all__ = ["are_counts", "good_diffraction", "objective", "patch_error", "split_photons"]
 
 
 def objective(
@@ -122,6 +122,13 @@ def are_counts(amplitude: Float32[Tensor, "B C N N"]) -> bool:
     """Return whether amplitudes are the square roots of whole numbers."""
     counts = amplitude.square()
     return bool(((counts - counts.round()).abs() <= 1e-3 + 1e-6 * counts).all())
+
+
+def good_diffraction(batch: GroupBatch) -> Float32[Tensor, "B C N N"]:
+    """Return a batch's amplitude with zeros on bad pixels, whose values mean nothing."""
+    if batch.bad_pixels is None:
+        return batch.diffraction
+    return batch.diffraction.masked_fill(batch.bad_pixels[batch.experiment.long()][:, None], 0)
 
 
 def true_patches(batch: GroupBatch) -> Complex64[Tensor, "B C N N"]:

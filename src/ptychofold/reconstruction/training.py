@@ -29,7 +29,7 @@ from ptychofold.models import DataContract, PtychographyModel
 from ptychofold.optional import require
 from ptychofold.reconstruction.checkpoint import save_checkpoint
 from ptychofold.reconstruction.module import IDENTITY, TrainingModule
-from ptychofold.reconstruction.objective import are_counts
+from ptychofold.reconstruction.objective import are_counts, good_diffraction
 
 __all__ = ["MODEL_FILE", "RESUME_FILE", "OnStep", "TrainingRecord", "fit"]
 
@@ -182,7 +182,7 @@ def _photons_to_show(source: BatchSource, config: TrainingConfig) -> float:
     if config.mode == "supervised":
         return 0.0
     first = source.__getitems__(list(range(min(N_LOOKED_AT, len(source)))))
-    return SPLIT_PHOTONS if are_counts(first.diffraction) else 0.0
+    return SPLIT_PHOTONS if are_counts(good_diffraction(first)) else 0.0
 
 
 def _trainer(config: TrainingConfig, diary: _Diary, *, monitor: str) -> Trainer:
