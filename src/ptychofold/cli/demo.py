@@ -135,7 +135,7 @@ def network_step(scan: "RawData", settings: DemoSettings) -> "Reconstruction | N
     grouping = GroupingConfig(grid=(1, 1), n_neighbors=N_NEIGHBORS, seed=SEED)
     dataset = GroupedDataset(scan, grouping, scale=model.scaling.rms_input_scale)
     loader = make_loader(dataset, LoaderConfig(batch_size=settings.batch_size, seed=SEED))
-    config = TrainingConfig(epochs=settings.network_epochs, accelerator="cpu", split_photons=0.5)
+    config = TrainingConfig(epochs=settings.network_epochs, accelerator="cpu")
     with progress("training", total=STEPS) as advance:
         drawn = 0
 
