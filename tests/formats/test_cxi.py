@@ -84,6 +84,18 @@ def test_basis_vectors_and_sample_motion_decide_the_signs(
     np.testing.assert_allclose(np.diff(found.positions, axis=0), np.diff(want, axis=0) / pixel_size_m)
 
 
+def test_a_mask_of_each_frame_marks_what_is_bad_in_any_and_other_entries_are_mentioned(tmp_path: Path) -> None:
+    path = _make(tmp_path / "a.cxi")
+    masks = np.zeros((N_SCAN, N, N), np.uint32)
+    masks[1, 2, 3], masks[4, 5, 6], masks[2, 0, 0] = 1, 0x1001, 0x1000
+    _edit(path, "entry_1/instrument_1/detector_1/mask", masks)
+    _edit(path, "number_of_entries", 2)
+    scan = pf.read(path, probe="estimate")
+    assert scan.bad_pixels is not None
+    assert np.argwhere(scan.bad_pixels).tolist() == [[2, 3], [5, 6]]
+    assert scan.metadata.extra["number_of_entries"] == "2, of which entry_1 is read"
+
+
 def test_a_raster_of_frames_is_read_line_by_line(tmp_path: Path) -> None:
     found = read_fields(_make(tmp_path / "a.cxi", raster=True), reading=pf.ReadingConfig(probe="estimate"))
     assert found.patterns is not None
@@ -106,6 +118,12 @@ def test_a_missing_distance_is_named_with_its_option_and_supplied_by_it(tmp_path
 def test_an_energy_that_is_not_in_joules_is_refused(tmp_path: Path) -> None:
     path = _edit(_make(tmp_path / "a.cxi"), "entry_1/instrument_1/source_1/energy", 8000.0)
     with pytest.raises(DomainError, match=r"photon energy in joules.* found 8000\. If that is in eV.*--energy-ev"):
+        pf.read(path, probe="estimate")
+
+
+def test_a_detector_before_the_sample_is_refused(tmp_path: Path) -> None:
+    path = _edit(_make(tmp_path / "a.cxi"), "entry_1/instrument_1/detector_1/distance", -2.0)
+    with pytest.raises(DomainError, match=r"a\.cxi: the file's set-up makes no sense: distance_m: .* found -2\.0"):
         pf.read(path, probe="estimate")
 
 

@@ -8,12 +8,14 @@ beam propagated over (sample to detector) / M (Fresnel scaling theorem; Paganin,
 """
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import PositiveFloat, model_validator
 
 from ptychofold.config.base import Config
-from ptychofold.errors import MissingFieldError
+from ptychofold.errors import ConfigError, DomainError, MissingFieldError
 
 __all__ = ["HC_EV_M", "ScanGeometry"]
 
@@ -87,6 +89,30 @@ class ScanGeometry(Config):
         if self.distance_from == "focus" and self.distance_m and self.distance_m <= (self.focus_m or 0.0):
             raise ValueError(f"the detector, {self.distance_m} m behind the focus, lies before the sample")
         return self
+
+    @classmethod
+    def of(cls, facts: Mapping[str, object], *, path: Path | None = None) -> "ScanGeometry":
+        """Build from what a file states; None and 0, which files write for unknown, state nothing.
+
+        Raises
+        ------
+        DomainError
+            If a fact is negative or not finite, or two contradict each other.
+
+        Examples
+        --------
+        >>> ScanGeometry.of({"energy_ev": 8000.0, "distance_m": None}).model_fields_set
+        {'energy_ev'}
+        """
+        try:
+            return ScanGeometry.from_mapping({name: value for name, value in facts.items() if value})
+        except ConfigError as error:
+            why = str(error).removeprefix("ScanGeometry: ").rstrip(".")
+            raise DomainError(
+                f"the file's set-up makes no sense: {why}. Repair it in the file.",
+                path=path,
+                field="geometry",
+            ) from error
 
     @property
     def field(self) -> Literal["far_field", "near_field"]:

@@ -25,7 +25,6 @@ from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.npz_metadata import Declaration, parse_metadata
 from ptychofold.formats.ptychodus_product import origin_shift
 from ptychofold.formats.raster import RasterRows
-from ptychofold.metadata import Metadata
 from ptychofold.typing import ArraySource
 
 __all__ = ["DATA", "DEFAULT_BASIS", "FORMAT", "TRANSLATION", "basis_vectors", "cxi_fields", "frames", "probe_positions"]
@@ -96,6 +95,9 @@ def cxi_fields(
     extra = dict(declared.extra)
     if find(file, DETECTOR + "data_dark") is not None:
         extra["data_dark"] = "in the file, not subtracted"
+    n_entries = number(file, "number_of_entries") or 1
+    if n_entries > 1:
+        extra["number_of_entries"] = f"{n_entries:.0f}, of which entry_1 is read"
     probe, canvas = _images(file)
     stated = geometry_of(file, basis, path=path) if geometry is None else geometry
     stated = stated if declared.geometry is None else declared.geometry
@@ -177,7 +179,7 @@ def geometry_of(file: h5py.File, basis: Float64[np.ndarray, "3 2"], *, path: Pat
         "distance_m": number(file, DETECTOR + "distance") or None,
         "detector_pixel_m": (height, width) if height and width else None,
     }
-    return ScanGeometry.from_mapping({name: value for name, value in facts.items() if value is not None})
+    return ScanGeometry.of(facts, path=path)
 
 
 def _wavelength(file: h5py.File, *, path: Path) -> float | None:
@@ -208,9 +210,17 @@ def detector_mask(file: h5py.File) -> Bool[np.ndarray, "N N"] | None:
     item = find(file, DETECTOR + "mask", "entry_1/data_1/mask")
     if item is None:
         return None
-    mask = numbers(item)
-    bad: np.ndarray = (mask.astype(np.int64) & ~SIGNAL_ABOVE_BACKGROUND) != 0
-    return np.asarray(bad.any(axis=tuple(range(bad.ndim - 2)))) if bad.ndim > 2 else bad
+    if item.ndim <= 2:
+        return _bad(numbers(item))
+    masks = open_array(item)
+    bad = np.zeros(item.shape[-2:], bool)
+    for row in range(masks.shape[0]):
+        bad |= _bad(masks.read(slice(row, row + 1))).any(axis=tuple(range(item.ndim - 2)))
+    return bad
+
+
+def _bad(mask: Shaped[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
+    return np.asarray((mask.astype(np.int64) & ~SIGNAL_ABOVE_BACKGROUND) != 0)
 
 
 def _images(file: h5py.File) -> tuple[Shaped[np.ndarray, "..."] | None, Shaped[np.ndarray, "..."] | None]:
@@ -257,7 +267,7 @@ class _Extension:
         nominal, index = find(file, entry + "positions_nominal_m"), find(file, entry + "scan_index")
         declaration = parse_metadata(text(file, entry + "metadata"), path=path)
         return cls(
-            declaration=replace(declaration, metadata=replace(declaration.metadata or Metadata())),
+            declaration=declaration,
             nominal_m=None if nominal is None else numbers(nominal).astype(np.float64),
             scan_index=None if index is None else numbers(index),
         )

@@ -99,7 +99,7 @@ def _geometry(file: h5py.File, *, path: Path) -> ScanGeometry:
     facts["distance_m"] = quantity(file, *distances, units=LENGTHS, path=path) or None
     height, width = (quantity(file, f"{DETECTOR}/{axis}_pixel_size", units=LENGTHS, path=path) for axis in "yx")
     facts["detector_pixel_m"] = (height, width) if height and width else None
-    return ScanGeometry.from_mapping({name: value for name, value in facts.items() if value is not None})
+    return ScanGeometry.of(facts, path=path)
 
 
 def _mask(file: h5py.File) -> Bool[np.ndarray, "H W"] | None:

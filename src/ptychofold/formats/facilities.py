@@ -213,4 +213,4 @@ def _geometry(facts: _Facts) -> ScanGeometry:
         "distance_m": facts.detector_distance_m or None,
         "detector_pixel_m": (pixel.height_m, pixel.width_m) if pixel and pixel.height_m and pixel.width_m else None,
     }
-    return ScanGeometry.from_mapping({name: value for name, value in stated.items() if value is not None})
+    return ScanGeometry.of(stated)

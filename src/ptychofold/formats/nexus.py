@@ -146,7 +146,7 @@ def _geometry(entry: h5py.Group, *, path: Path) -> ScanGeometry:
         facts["detector_pixel_m"] = (height, width) if height and width else None
     if any(text(source, "probe") == "electron" for source in of_class(entry, "NXinstrument", "NXsource")):
         facts["particle"] = "electron"
-    return ScanGeometry.from_mapping({name: value for name, value in facts.items() if value})
+    return ScanGeometry.of(facts, path=path)
 
 
 def _translation(entry: h5py.Group, *, n_scan: int, path: Path) -> Float64[np.ndarray, "scan 3"]:

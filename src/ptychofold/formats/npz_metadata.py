@@ -86,11 +86,11 @@ def parse_description(text: str | None) -> Metadata:
         facts["propagation"] = "far_field" if content["far_field"] else "near_field"
     if facts.get("propagation") == "near_field":
         facts |= {"distance_m": _number(content.get("effective_distance_m")), "detector_pixel_m": pixel_size_m}
-    stated = {name: value for name, value in facts.items() if value is not None}
+    geometry = ScanGeometry.of(facts)
     return Metadata(
         wavelength_m=wavelength_m,
         pixel_size_m=pixel_size_m,
-        geometry=ScanGeometry.from_mapping(stated) if stated else None,
+        geometry=geometry if geometry.model_fields_set else None,
         extra=content,
     )
 

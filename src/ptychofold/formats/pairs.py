@@ -102,8 +102,7 @@ def read_fold_slice(path: Path, *, lazy: bool) -> ScanFields:
         x, y = (numbers(dataset(file, name, field="positions")).ravel() for name in ("ppX", "ppY"))
         wavelength_m, pixel_m = number(file, "lambda"), number(file, "dx")
         pixel_size_m = (pixel_m, pixel_m) if pixel_m else None
-        facts = {"wavelength_m": wavelength_m or None, "pixel_size_m": pixel_size_m}
-        stated = {name: value for name, value in facts.items() if value is not None}
+        geometry = ScanGeometry.of({"wavelength_m": wavelength_m, "pixel_size_m": pixel_size_m})
         extra = {"frames": "as stored; a file that MATLAB wrote shows rows and columns exchanged"}
         angle = number(file, "angle")
         return replace(
@@ -112,7 +111,7 @@ def read_fold_slice(path: Path, *, lazy: bool) -> ScanFields:
             metadata=Metadata(
                 wavelength_m=wavelength_m,
                 pixel_size_m=pixel_size_m,
-                geometry=ScanGeometry.from_mapping(stated) if stated else None,
+                geometry=geometry if geometry.model_fields_set else None,
                 extra=extra if angle is None else {**extra, "tomography_angle_deg": angle},
             ),
             names=(*found.names, *names_in(file)),

@@ -163,7 +163,7 @@ def product_geometry(
         "defocus_m": focus_m if not near and focus_m else None,
         "pixel_size_m": pixel_size_m,
     }
-    return ScanGeometry.from_mapping({name: value for name, value in facts.items() if value is not None})
+    return ScanGeometry.of(facts)
 
 
 def write(fields: ScanFields, path: Path) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ def _fields(get: Get, *, path: Path) -> ScanFields:
     width, height = (float(side) for side in pixel.ravel()[:2]) if pixel is not None and pixel.size > 1 else (0.0, 0.0)
     wavelength_m = None if wavelength is None else float(wavelength.ravel()[0])
     facts = {"wavelength_m": wavelength_m or None, "pixel_size_m": (height, width) if height and width else None}
-    geometry = ScanGeometry.from_mapping({name: value for name, value in facts.items() if value is not None})
+    geometry = ScanGeometry.of(facts, path=path)
     return ScanFields(
         path=path,
         format=NAME,

@@ -129,7 +129,7 @@ def _geometry(file: h5py.File) -> ScanGeometry:
         "detector_pixel_m": (height, width) if height and width else None,
         "propagation": propagation,
     }
-    return ScanGeometry.from_mapping({name: value for name, value in facts.items() if value is not None})
+    return ScanGeometry.of(facts)
 
 
 def _check_centre(file: h5py.File, shape: tuple[int, ...], *, path: Path) -> None:

@@ -74,7 +74,7 @@ def _metadata(file: h5py.File) -> Metadata:
         "distance_m": number(file, "zo") or None,
         "detector_pixel_m": (pixel_m, pixel_m) if pixel_m else None,
     }
-    geometry = ScanGeometry.from_mapping({name: value for name, value in facts.items() if value is not None})
+    geometry = ScanGeometry.of(facts)
     extra: dict[str, object] = {}
     for name in ("entrancePupilDiameter", "magnification", "orientation", "theta"):
         value = number(file, name) if find(file, name) is not None else None

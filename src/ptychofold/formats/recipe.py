@@ -181,7 +181,7 @@ def _recorded(path: Path, recipe: RecipeConfig) -> ScanGeometry:
         "distance_m": _number(path, recipe.distance),
         "detector_pixel_m": None if side is None else (side, side),
     }
-    return ScanGeometry.from_mapping({name: value for name, value in facts.items() if value is not None})
+    return ScanGeometry.of(facts, path=path)
 
 
 def _number(path: Path, recorded: RecordedNumber | None) -> float | None:
