@@ -57,9 +57,9 @@ CASES = [
     *(Case(scan="Siemens", engine="gradient", settings={"n_modes": 5, "epochs": epochs}) for epochs in (5, 20, 40)),
     Case(scan="Siemens", engine="gradient, squared error", settings={"n_modes": 5, "loss": "amplitude"}),
     Case(scan="Siemens", engine="pty-chi LSQML", settings={**LSQML, "epochs": 60}),
-    Case(scan="Siemens", engine="pty-chi LSQML", settings={**LSQML, "n_modes": 5, "epochs": 40}),
-    Case(scan="Siemens", engine="pty-chi rPIE", settings={**RPIE, "epochs": 40}),
-    Case(scan="Siemens", engine="pty-chi rPIE", settings={**RPIE, "n_modes": 5, "epochs": 40}),
+    Case(scan="Siemens", engine="pty-chi LSQML", settings={**LSQML, "n_modes": 5, "epochs": 30}),
+    Case(scan="Siemens", engine="pty-chi rPIE", settings={**RPIE, "epochs": 20}),
+    Case(scan="Siemens", engine="pty-chi rPIE", settings={**RPIE, "n_modes": 5, "epochs": 20}),
 ]
 
 
@@ -125,9 +125,11 @@ def run(data: Path, output: Path, only: str) -> None:
     if peer:
         reconstruct(warm, PtychiConfig(epochs=1))
     for case in CASES:
-        if only not in f"{case.scan} {case.engine}" or (not peer and isinstance(case.config(), PtychiConfig)):
+        config = case.config()
+        name = f"{case.scan}, {case.engine}, {config.n_modes or 1}"
+        if only not in name or (not peer and isinstance(config, PtychiConfig)):
             continue
-        found = row(case, reconstruct(scans[case.scan], case.config()))
+        found = row(case, reconstruct(scans[case.scan], config))
         with output.open("a") as file:
             file.write(json.dumps(found) + "\n")
         sys.stdout.write(table_row(found) + "\n")
@@ -153,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?", help="folder of the three scans")
     parser.add_argument("--output", type=Path, help="JSON lines to append to")
-    parser.add_argument("--only", default="", help="run cases whose scan and engine contain this")
+    parser.add_argument("--only", default="", help="run cases whose scan, engine and modes contain this")
     parser.add_argument("--table", type=Path, help="JSON lines to make the table of")
     parser.add_argument("--docs", type=Path, help="Markdown file that holds the markers")
     arguments = parser.parse_args()

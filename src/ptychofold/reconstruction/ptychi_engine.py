@@ -83,7 +83,8 @@ class PtychiEngine(Engine):
         """Return what pty-chi has found so far."""
         height, width = self.shape
         positions = self.beginning.guess.positions.copy()
-        positions[self.beginning.fitted] = self.task.get_data_to_cpu("probe_positions", as_numpy=True)
+        if self.task.position_options.optimizable:
+            positions[self.beginning.fitted] = self.task.get_data_to_cpu("probe_positions", as_numpy=True)
         probe = self.task.get_data_to_cpu("probe", as_numpy=True)[0] * self.scale
         return Guess(
             object=self.task.get_data_to_cpu("object", as_numpy=True)[0, :height, :width].astype(np.complex64),
