@@ -52,11 +52,11 @@ def report(
     else:
         scan = open_any(file, measurement) if patterns is None else open_scan(file, measurement, patterns=patterns)
         sections, title = scan_page(scan, summarise(scan)), file.name
-    write_report(sections, output, title=title, subtitle=str(file.name))
+    write_report(sections, output, title=title)
     show(f"wrote {plain(output)}")
 
 
-def write_report(sections: "Sequence[Section]", output: Path, *, title: str, subtitle: str) -> None:
+def write_report(sections: "Sequence[Section]", output: Path, *, title: str, subtitle: str = "") -> None:
     """Write the sections as one page."""
     from ptychofold.plotting.page import page, save_page
 
@@ -111,7 +111,7 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
         "grid": " × ".join(map(str, run.grouping.grid)),
         "epochs": str(run.training.epochs),
         "loss": f"{run.training.loss}, {run.training.mode}",
-        **{name.replace("_", " "): f"{value:.5g}" for name, value in description["losses"].items()},
+        **{name.replace("_", " "): f"{value:.5g}" for name, value in description["losses"].items() if name != "epoch"},
         "scan": run.scan.name,
     }
     sections = [Section(title="Training run", body=facts_table(facts))]

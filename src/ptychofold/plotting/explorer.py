@@ -124,8 +124,8 @@ def _map(positions: Real[np.ndarray, "n 2"], dose: Real[np.ndarray, " n"]) -> st
     """Return the points as SVG, in object pixels with y down, coloured by dose from dark to bright."""
     low, high = positions.min(axis=0), positions.max(axis=0)
     extent = np.maximum(high - low, 1.0)
-    radius = 0.42 * float(np.sqrt(extent.prod() / len(positions)))
-    margin = 2.5 * radius
+    radius = min(0.42 * float(np.sqrt(extent.prod() / len(positions))), float(extent.max()) / 60)
+    margin = 3 * radius
     box = f"{low[1] - margin:.2f} {low[0] - margin:.2f} {extent[1] + 2 * margin:.2f} {extent[0] + 2 * margin:.2f}"
     first, last = np.percentile(dose, [1, 99]).tolist()
     share = np.clip((dose - first) / max(last - first, 1e-30), 0, 1)

@@ -90,9 +90,15 @@ def result_sections(picture: Picture, *, stages: Sequence[tuple[str, Picture]] =
 
 
 def losses_section(losses: Mapping[str, Sequence[float]], *, heading: str = "Losses", label: str = "loss") -> Section:
-    """Return a section with curves of losses."""
+    """Return a section with curves of losses; of equal ones the first is drawn."""
+    seen: list[list[float]] = []
+    distinct: dict[str, Sequence[float]] = {}
+    for name, values in losses.items():
+        if list(values) not in seen:
+            seen.append(list(values))
+            distinct[name] = values
     figure = new_figure(7.2, 3.6)
-    plot_losses(figure.subplots(), losses, label=label)
+    plot_losses(figure.subplots(), distinct, label=label)
     return Section(title=heading, body=figure_html(figure, caption="Mean of each epoch."))
 
 
