@@ -3,13 +3,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from tests.cli.files import good_scan
 from typer.testing import CliRunner
 
 from ptychofold.cli import demo
 from ptychofold.cli.main import app
 from ptychofold.grouping import ScanGroups
-from ptychofold.plotting import html_report
+from ptychofold.plotting import html_report, results, style
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction import Reconstruction
 from ptychofold.survey import PatternSummary
@@ -51,6 +52,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(demo, "draw", draw)
     monkeypatch.setattr(html_report, "figure_html", lambda _, caption: caption)
+    monkeypatch.setattr(style, "save_figure", _blank)
+
+
+def _blank(_: Figure, path: Path) -> Path:
+    """Save a figure without drawing it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(PNG)
+    return path
 
 
 @pytest.mark.usefixtures("quick")
@@ -91,7 +100,8 @@ def test_the_demo_takes_the_shipped_scan_and_longer_with_full(tmp_path: Path, mo
     assert demo.FULL.network_epochs > demo.QUICK.network_epochs
 
 
-def test_plot_draws_a_result_too(tmp_path: Path) -> None:
+def test_plot_draws_a_result_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "save_figure", _blank)
     scan = make_scan(n_scan=16, N=16, step=2.0)
     replace(Reconstruction.from_scan(scan), losses=(0.2, 0.1)).save(tmp_path / "a.h5")
     result = CliRunner().invoke(app, ["plot", str(tmp_path / "a.h5"), "-o", str(tmp_path / "out")])
