@@ -15,58 +15,46 @@ from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.measurement import decide_measurement
 from ptychofold.raw_data import RawData
 from ptychofold.testing import make_scan
-from ptychofold.typing import Measurement
+from ptychofold.testing.measurements import far_field_intensity, make_case
 from tests.golden_files import golden, golden_names
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def _intensity(rng: np.random.Generator, *, N: int, n: int, strength: float) -> np.ndarray:
-    """Return n far-field intensities of a random object under a round probe, one photon a pattern on average."""
-    row, column = np.mgrid[:N, :N] - N / 2
-    radius = np.hypot(row, column)
-    probe = np.exp(-(radius**2) / (2 * (rng.uniform(0.05, 0.2) * N) ** 2)) * np.exp(
-        1j * rng.uniform(0, 2) * radius**2 / N
-    )
-    frequency = np.hypot(np.fft.fftfreq(N + 32)[:, None], np.fft.fftfreq(N + 32))
-    noise = np.fft.fft2(rng.normal(size=(2, N + 32, N + 32))) * np.exp(-(frequency**2) * rng.uniform(5, 300))
-    absorption, phase = np.fft.ifft2(noise).real / np.fft.ifft2(noise).real.std()
-    canvas = np.exp(strength * (1j * phase - 0.3 * np.abs(absorption)))
-    corners = rng.integers(0, 32, (n, 2))
-    exit_waves = np.stack([probe * canvas[y : y + N, x : x + N] for y, x in corners])
-    intensity = np.abs(np.fft.fftshift(np.fft.fft2(exit_waves), axes=(-2, -1))) ** 2
-    return np.asarray(intensity / intensity.sum(axis=(1, 2)).mean())
-
-
-def _case(seed: int) -> tuple[np.ndarray, Measurement, float]:
-    """Return patterns of a random dose, size, scaling and beamstop, what they are, and the dose."""
-    rng = np.random.default_rng(seed)
-    N, n = int(rng.choice([32, 64])), int(rng.choice([16, 32]))
-    dose = 10 ** rng.uniform(1, 9)
-    counts = rng.poisson(_intensity(rng, N=N, n=n, strength=rng.choice([0.3, 1.0, 2.0])) * dose).astype(np.float64)
-    if rng.random() < 0.3:
-        stop = slice(N // 2 - N // 8, N // 2 + N // 8)
-        counts[:, stop, stop] = 0
-    truth: Measurement = "amplitude" if seed % 2 else "intensity"
-    values = np.sqrt(counts) if truth == "amplitude" else counts
-    largest = max(values.max(), 1e-9)
-    scale = rng.choice([1.0, 1 / largest, 1 / max(values.mean(), 1e-9), rng.uniform(0.1, 30), 1 / np.sqrt(dose)])
-    return (values * scale).astype(rng.choice(["f4", "f8"])), truth, dose
-
-
-def test_no_measured_pattern_of_any_dose_and_scaling_is_answered_wrongly() -> None:
-    expectations: tuple[Literal["amplitude"] | None, ...] = (None, "amplitude")
+@pytest.mark.parametrize("expected", [None, "amplitude"])
+def test_no_counts_of_any_dose_and_scaling_are_answered_wrongly(expected: Literal["amplitude"] | None) -> None:
     right = 0
-    for seed in range(220):
-        patterns, truth, dose = _case(seed)
-        for expected in expectations:
-            try:
-                found, reason = decide_measurement(patterns, expected=expected)
-            except DomainError:
-                continue
-            assert found == truth, (seed, dose, reason)
-            right += 1
-    assert right > 400
+    for seed in range(120):
+        case = make_case(seed)
+        try:
+            found, reason = decide_measurement(case.patterns, expected=expected)
+        except DomainError:
+            continue
+        assert found == case.measurement, (seed, case.dose, case.done, reason)
+        right += 1
+    assert right > 100
+
+
+@pytest.mark.parametrize(("corrected", "noisy"), [(True, True), (False, False)])
+def test_without_a_convention_what_cannot_be_told_is_refused(corrected: bool, noisy: bool) -> None:
+    for seed in range(24):
+        case = make_case(seed, corrected=corrected, noisy=noisy)
+        try:
+            found, reason = decide_measurement(case.patterns)
+        except DomainError:
+            continue
+        assert found == case.measurement, (seed, case.dose, case.done, reason)
+
+
+@pytest.mark.parametrize("amplitude", [True, False])
+def test_patterns_that_were_each_normalised_are_told_by_their_own_units(amplitude: bool) -> None:
+    counts = np.random.default_rng(1).poisson(
+        20 * far_field_intensity(np.random.default_rng(0), N=32, n=8, strength=1.0) * 1e3
+    )
+    values = np.sqrt(counts) if amplitude else counts.astype(np.float64)
+    found, reason = decide_measurement(values / np.linspace(3, 7, 8)[:, None, None])
+    assert found == ("amplitude" if amplitude else "intensity")
+    assert "a unit of its own" in reason
 
 
 @pytest.mark.parametrize(
@@ -95,7 +83,7 @@ def test_the_measured_scans_are_amplitude_and_their_squares_intensity(name: str)
 
 
 def _smooth(n: int = 8, strength: float = 0.1) -> np.ndarray:
-    return _intensity(np.random.default_rng(3), N=32, n=n, strength=strength)
+    return far_field_intensity(np.random.default_rng(3), N=32, n=n, strength=strength)
 
 
 def test_the_caller_s_word_comes_first() -> None:
@@ -179,14 +167,18 @@ def _write_contract(path: Path, patterns: np.ndarray, scan: RawData, *, scale: f
     ("correction", "scale"),
     [("gain", 1e-3), ("background", 1e-3), ("monitor", 1e-3), ("noise", 1e-3), ("all", 1e-3), ("all", 1.0)],
 )
-def test_corrected_intensities_of_a_measured_scan_are_refused_and_their_roots_taken_as_amplitude(
+def test_corrected_intensities_of_a_measured_scan_are_never_taken_as_amplitude_and_their_roots_are(
     correction: str, scale: float, tmp_path: Path
 ) -> None:
     scan = RawData.from_file(samples.path("siemens"))
     some = scan.subset(np.linspace(0, len(scan) - 1, 20).astype(np.int64))
     intensity = _corrected(np.square(some.amplitude(range(20)), dtype=np.float64), correction)
-    with pytest.raises(DomainError, match=r'as (that of )?intensity does.*measurement="amplitude" or measurement='):
-        RawData.from_file(_write_contract(tmp_path / "i.npz", intensity, some, scale=scale))
+    file = _write_contract(tmp_path / "i.npz", intensity, some, scale=scale)
+    if correction == "monitor":
+        assert RawData.from_file(file).measurement == "intensity"
+    else:
+        with pytest.raises(DomainError, match=r'as (that of )?intensity does.*measurement="amplitude" or measurement='):
+            RawData.from_file(file)
     opened = RawData.from_file(_write_contract(tmp_path / "a.npz", np.sqrt(intensity), some, scale=scale))
     assert opened.measurement == "amplitude"
 

@@ -29,6 +29,8 @@ _MATCHING = 0.98
 """Share of values that must be multiples of the unit; the rest may be repaired pixels."""
 _SHARPNESS = 0.1
 """Largest distance from a multiple, in units; a random value comes so near with probability 0.2."""
+_N_OWN_UNITS = 8
+"""Patterns that must agree where each has a unit of its own."""
 _DISPERSION_LIMIT = 0.5
 """Variance over mean below which whole numbers are not counts."""
 
@@ -104,7 +106,10 @@ def decide_measurement(
     if sample.dtype.kind in "bui":
         return "intensity", f"{sample.dtype} whole numbers are taken as counts"
     values = sample.astype(np.float64)
-    decided, doubt = _decide_by_units(values, precision=_precision(sample))
+    precision = _precision(sample)
+    decided, doubt = _decide_by_units(values, precision=precision)
+    if decided is None and not doubt:
+        decided, doubt = _decide_by_own_units(values, precision=precision)
     if decided is not None:
         return decided, doubt
     if not doubt and expected is not None:
@@ -148,6 +153,23 @@ def _decide_by_units(values: Float64[np.ndarray, "n H W"], *, precision: float) 
     if squares is not None and _has_no_square_root(squares.multiples):
         return "amplitude", f"the squares of the values are {squares}, as counts are"
     return None, ""
+
+
+def _decide_by_own_units(values: Float64[np.ndarray, "n H W"], *, precision: float) -> tuple[Measurement | None, str]:
+    """Return what whole multiples say where each pattern has a unit of its own, as a monitor or its largest gives it.
+
+    Every pattern that is looked at must say the same.
+    """
+    some = values[np.unique(np.linspace(0, len(values) - 1, _N_OWN_UNITS).astype(np.int64))]
+    said = {_decide_by_units(pattern[None], precision=precision)[0] for pattern in some[some.any(axis=(1, 2))]}
+    if len(some) < _N_OWN_UNITS or len(said) != 1 or None in said:
+        return None, ""
+    decided = said.pop()
+    squares = "squares of the " if decided == "amplitude" else ""
+    return (
+        decided,
+        f"the {squares}values of each pattern are whole multiples of a unit of its own, as scaled counts are",
+    )
 
 
 def _doubt_of_counts(found: _Lattice, values: Float64[np.ndarray, "n H W"]) -> str:
