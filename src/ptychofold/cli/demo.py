@@ -132,9 +132,13 @@ def network_step(scan: "RawData", settings: DemoSettings) -> "Reconstruction | N
     from ptychofold.reconstruction.training import fit
 
     model = PtychographyModel.for_scan(scan, ModelConfig())
-    grouping = GroupingConfig(grid=(1, 1), n_neighbors=N_NEIGHBORS, seed=SEED)
+    grid = (2, 2) if len(scan) >= N_CONTRACT_GROUPS else (1, 1)
+    C = grid[0] * grid[1]
+    grouping = GroupingConfig(
+        grid=grid, n_neighbors=N_NEIGHBORS, n_groups=len(scan) // C, seed=SEED, seed_role="member"
+    )
     dataset = GroupedDataset(scan, grouping, scale=model.scaling.rms_input_scale)
-    loader = make_loader(dataset, LoaderConfig(batch_size=settings.batch_size, seed=SEED))
+    loader = make_loader(dataset, LoaderConfig(batch_size=max(1, settings.batch_size // C), seed=SEED, regroup=C > 1))
     config = TrainingConfig(epochs=settings.network_epochs, accelerator="cpu")
     with progress("training", total=STEPS) as advance:
         drawn = 0
