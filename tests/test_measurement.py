@@ -203,10 +203,18 @@ def test_the_energy_of_probe_and_object_tells_noiseless_intensity_from_amplitude
     )
     intensity = scan.patterns.read(slice(None))
     fields = replace(scan.to_fields(), measurement=None, measurement_expected="amplitude")
-    with pytest.raises(DomainError, match="sum to the energy of the probe and object beside them"):
+    with pytest.raises(DomainError, match=r"sum to the energy of the probe( and object)? beside them"):
         RawData.from_fields(replace(fields, patterns=ArrayInMemory(intensity)))
     found = RawData.from_fields(replace(fields, patterns=ArrayInMemory(np.sqrt(intensity))))
     assert found.measurement == "amplitude"
+
+
+def test_an_unknown_object_that_absorbs_half_of_the_light_does_not_hide_an_intensity() -> None:
+    scan = make_scan(n_scan=4, N=16, noise=False, n_photons=1e5, object=False)
+    intensity = 0.4 * scan.patterns.read(slice(None)) / scan.energies().mean() * 1e5
+    fields = replace(scan.to_fields(), measurement=None, measurement_expected="amplitude")
+    with pytest.raises(DomainError, match="sum to the energy of the probe beside them"):
+        RawData.from_fields(replace(fields, patterns=ArrayInMemory(intensity.astype(np.float32))))
 
 
 def test_sums_that_are_steadier_than_those_of_squares_are_an_intensity_s() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ptychofold import validation as check
 from ptychofold.errors import MissingFieldError
+from ptychofold.evidence import ExitEnergy
 from ptychofold.formats import ScanFields
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.view import rows_in_file
@@ -167,12 +168,14 @@ def _known_patches(
     return chosen
 
 
-def _exit_energy(probe: Complex64[np.ndarray, "mode N N"], patches: Complex64[np.ndarray, "n N N"] | None) -> float:
+def _exit_energy(
+    probe: Complex64[np.ndarray, "mode N N"], patches: Complex64[np.ndarray, "n N N"] | None
+) -> ExitEnergy:
     """Return the mean Σ |P·O|² of exit waves, or Σ |P|² where no patch is known; overflow gives infinity."""
     with np.errstate(over="ignore"):
         light = np.square(np.abs(probe), dtype=np.float64).sum(axis=0)
         transmission = 1.0 if patches is None else np.square(np.abs(patches), dtype=np.float64).mean(axis=0)
-        return float((light * transmission).sum())
+        return ExitEnergy(value=float((light * transmission).sum()), exact=patches is not None)
 
 
 def _inspect(
@@ -181,7 +184,7 @@ def _inspect(
     found: ScanFields,
     *,
     requested: RequestedMeasurement,
-    exit_energy: float | None,
+    exit_energy: ExitEnergy | None,
 ) -> tuple[Measurement, str]:
     """Read some patterns; refuse wrong numbers and say whether they are amplitude or intensity, and why."""
     path = found.path

@@ -17,11 +17,12 @@ None of it proves that patterns are amplitudes: a probe may be scaled to anythin
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 
-__all__ = ["contradiction_of_amplitude"]
+__all__ = ["ExitEnergy", "contradiction_of_amplitude"]
 
 _AGREEING = 1.5
 """Largest ratio of two energies that agree."""
@@ -42,10 +43,30 @@ _CONTRAST_LIMIT = 0.6
 _BAND_LIMIT = 0.05
 """Ratio of energies at the largest lags, patterns to their squares, below which patterns are not amplitudes."""
 
+_LEAST_TRANSMISSION = 0.2
+"""Share of the probe's light that an unknown object lets through at least, on average."""
+
 _Patterns = Float64[np.ndarray, "n H W"]
 
 
-def contradiction_of_amplitude(values: _Patterns, *, exit_energy: float | None = None) -> str:
+@dataclass(frozen=True, kw_only=True)
+class ExitEnergy:
+    """Σ |P·O|² of the exit waves of some patterns, their mean, or what bounds it."""
+
+    value: float
+    """The energy; that of the probe alone where the object is unknown."""
+    exact: bool
+    """Whether the object is known."""
+
+    def misfit(self, patterns: _Patterns) -> float:
+        """Return by which factor, at least 1, the mean sum of patterns is off; NaN if there is no energy."""
+        if not 0 < self.value < np.inf:
+            return np.nan
+        ratio = float(patterns.sum()) / len(patterns) / self.value
+        return max(ratio, (1 if self.exact else _LEAST_TRANSMISSION) / ratio, 1.0)
+
+
+def contradiction_of_amplitude(values: _Patterns, *, exit_energy: ExitEnergy | None = None) -> str:
     """Say what contradicts that patterns are amplitudes; empty if nothing does.
 
     Parameters
@@ -53,15 +74,17 @@ def contradiction_of_amplitude(values: _Patterns, *, exit_energy: float | None =
     values
         Some patterns, not negative, not all dark.
     exit_energy
-        Σ |P·O|² of the exit waves of these patterns, their mean; None if it is unknown.
+        What the probe and the object beside the patterns say of their energy; None if nothing does.
     """
     return next(filter(None, _contradictions(values, exit_energy)), "")
 
 
-def _contradictions(values: _Patterns, exit_energy: float | None) -> Iterator[str]:
-    of_values, of_squares = (_agreement(found, exit_energy) for found in (values, np.square(values)))
+def _contradictions(values: _Patterns, exit_energy: ExitEnergy | None) -> Iterator[str]:
+    energy = exit_energy or ExitEnergy(value=np.nan, exact=False)
+    of_values, of_squares = energy.misfit(values), energy.misfit(np.square(values))
     if of_values < _AGREEING and of_squares > _APART:
-        yield "patterns that sum to the energy of the probe and object beside them, as intensity does"
+        known = "probe and object" if energy.exact else "probe"
+        yield f"patterns that sum to the energy of the {known} beside them, as intensity does"
     exponent = _noise_exponent(values)
     if _NOISE_EXPONENTS[0] < exponent < _NOISE_EXPONENTS[1]:
         yield f"noise whose variance grows as the mean to the power {exponent:.1f}, as that of intensity does"
@@ -74,14 +97,6 @@ def _contradictions(values: _Patterns, exit_energy: float | None) -> Iterator[st
     if not confirmed and (contrast := _bright_contrast(values)) > _CONTRAST_LIMIT:
         yield f"bright pixels with a contrast² of {contrast:.2f} over the scan, which is that of intensity"
     yield _band_contradiction(values)
-
-
-def _agreement(values: _Patterns, exit_energy: float | None) -> float:
-    """Return the ratio, at least 1, of the mean sum of the patterns to an energy; NaN if that is unknown."""
-    if not exit_energy or not np.isfinite(exit_energy):
-        return np.nan
-    ratio = float(values.sum()) / len(values) / exit_energy
-    return max(ratio, 1 / ratio)
 
 
 def _noise_exponent(values: _Patterns) -> float:

@@ -15,7 +15,7 @@ from jaxtyping import Float64, Shaped
 
 from ptychofold.config.dialects import suggest
 from ptychofold.errors import ConfigError, DomainError
-from ptychofold.evidence import contradiction_of_amplitude
+from ptychofold.evidence import ExitEnergy, contradiction_of_amplitude
 from ptychofold.typing import Measurement
 
 __all__ = ["decide_measurement"]
@@ -53,7 +53,7 @@ def decide_measurement(
     declared: Measurement | None = None,
     declared_reason: str | None = None,
     expected: Literal["amplitude"] | None = None,
-    exit_energy: float | None = None,
+    exit_energy: ExitEnergy | None = None,
     path: Path | None = None,
 ) -> tuple[Measurement, str]:
     """Return what the patterns are and why.
@@ -72,7 +72,7 @@ def decide_measurement(
         What the format's convention says (only amplitudes are a convention anywhere); used, with a logged warning, if
         the numbers neither tell nor contradict it.
     exit_energy
-        Σ |P·O|² of the exit waves of these patterns by the file's own probe and object, their mean, if known.
+        What the probe and the object beside the patterns say of their energy, if anything.
     path
         The file, for the message.
 
