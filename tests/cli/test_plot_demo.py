@@ -65,9 +65,18 @@ def _blank(_: Figure, path: Path) -> Path:
 @pytest.mark.usefixtures("quick")
 def test_the_demo_goes_the_whole_road(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scan = make_scan(n_scan=36, N=16, step=2.0)
-    demo.run_demo(scan, tmp_path, demo.DemoSettings(network_epochs=1, refinement_epochs=3, n_modes=2))
+    demo.run_demo(
+        scan, tmp_path, demo.DemoSettings(network_epochs=1, network_minutes=1.0, refinement_epochs=3, n_modes=2)
+    )
     said = capsys.readouterr().out
-    for word in ("36 × 16 × 16", "coords_relative", "36 groups of 4", "1 epochs in", "predicted and stitched 36"):
+    for word in (
+        "36 × 16 × 16",
+        "doctor:",
+        "coords_relative",
+        "36 groups of 4",
+        "1 epochs in",
+        "predicted and stitched 36",
+    ):
         assert word in said
     assert said.count("R = ") + said.count("R of ") >= 3
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -85,7 +94,9 @@ def test_without_lightning_the_demo_begins_with_a_flat_object(
 ) -> None:
     monkeypatch.setitem(sys.modules, "lightning", None)
     scan = make_scan(n_scan=36, N=16, step=2.0)
-    demo.run_demo(scan, tmp_path, demo.DemoSettings(network_epochs=1, refinement_epochs=1, n_modes=1))
+    demo.run_demo(
+        scan, tmp_path, demo.DemoSettings(network_epochs=1, network_minutes=1.0, refinement_epochs=1, n_modes=1)
+    )
     said = " ".join(capsys.readouterr().out.split())
     assert "left out: lightning is needed here" in said
     assert "from a flat object" in said

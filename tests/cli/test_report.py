@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from ptychofold.cli.main import app
 from ptychofold.data.store import PatternStore
+from ptychofold.diagnosis import Diagnosis, Finding
 from ptychofold.plotting import html_report
 from ptychofold.plotting.explorer import LARGEST_SIDE, pattern_sheet, shown_points
-from ptychofold.plotting.page import Section, page, warnings_list
+from ptychofold.plotting.page import Section, page
 from ptychofold.testing import make_scan
 
 CHROMIUM = next(
@@ -62,7 +63,16 @@ def test_the_page_of_a_scan_loads_nothing_and_says_what_the_scan_holds(scan_page
     assert parser.found
     assert all(address.startswith(("data:", "#")) for address in parser.found)
     assert not re.search(r"(?:https?:)?//\w", re.sub(r'base64,[^"]*', "", text).replace("// The scan map", ""))
-    for heading in ("Facts", "Scan map", "Patterns", "Pattern statistics", "Probe", "Coverage", "Reconstruction"):
+    for heading in (
+        "Facts",
+        "Doctor",
+        "Scan map",
+        "Patterns",
+        "Pattern statistics",
+        "Probe",
+        "Coverage",
+        "Reconstruction",
+    ):
         assert f"<h2>{heading}</h2>" in text
     assert text.count("<circle") == 26
     data = json.loads(re.findall(r'id="scan-data">(.*?)</script>', text)[0])
@@ -161,8 +171,12 @@ def test_what_has_no_page_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "a.html").exists()
 
 
-def test_names_and_warnings_cannot_become_markup() -> None:
-    text = page("<script>alert(1)</script>", [Section(title="a<b", body=warnings_list(["<b>bold</b>"]))])
+def test_names_and_findings_cannot_become_markup() -> None:
+    finding = Finding(subject="x<y", level="fix", says="<b>bold</b>", fix="<i>do</i>")
+    sections = [Section(title="a<b", body=""), html_report.doctor_section(Diagnosis(findings=(finding,)))]
+    text = page("<script>alert(1)</script>", sections)
+    assert "<i>do" not in text
+    assert "Verdict: fix" in text
     assert "<script>alert" not in text
     assert "&lt;b&gt;bold" in text
     assert "a&lt;b" in text

@@ -32,6 +32,8 @@ class DemoSettings:
 
     network_epochs: int
     """Passes of the network over the patterns."""
+    network_minutes: float
+    """Time after which the network stops learning at the latest."""
     refinement_epochs: int
     """Passes of the gradient engine, from the network's object."""
     n_modes: int
@@ -42,8 +44,8 @@ class DemoSettings:
     """Share of the patterns that the refinement never sees."""
 
 
-QUICK = DemoSettings(network_epochs=4, refinement_epochs=20, n_modes=3)
-FULL = DemoSettings(network_epochs=60, refinement_epochs=60, n_modes=5)
+QUICK = DemoSettings(network_epochs=4, network_minutes=4.0, refinement_epochs=20, n_modes=3)
+FULL = DemoSettings(network_epochs=60, network_minutes=120.0, refinement_epochs=60, n_modes=5)
 
 
 def demo(
@@ -85,12 +87,16 @@ def run_demo(scan: "RawData", output: Path, settings: DemoSettings) -> None:
 
 
 def inspect_step(scan: "RawData") -> "PatternSummary":
-    """Show what the scan holds."""
+    """Show what the scan holds, and whether it is fit for a reconstruction."""
+    from ptychofold.reconstruction.doctor import examine
     from ptychofold.survey import survey
 
     _headline("The scan")
     summary = summarise(scan)
     show_scan(scan, survey(scan, summary))
+    verdict = examine(scan, trials=False)
+    worst = [f"{finding.subject}: {finding.says}" for finding in verdict.findings if finding.level in {"fix", "no-go"}]
+    show("", f"doctor: [bold]{verdict.verdict}[/]" + plain(f" ({'; '.join(worst)})" if worst else ""))
     return summary
 
 
@@ -139,7 +145,7 @@ def network_step(scan: "RawData", settings: DemoSettings) -> "Reconstruction | N
     )
     dataset = GroupedDataset(scan, grouping, scale=model.scaling.rms_input_scale)
     loader = make_loader(dataset, LoaderConfig(batch_size=max(1, settings.batch_size // C), seed=SEED, regroup=C > 1))
-    config = TrainingConfig(epochs=settings.network_epochs, accelerator="cpu")
+    config = TrainingConfig(epochs=settings.network_epochs, max_minutes=settings.network_minutes, accelerator="cpu")
     with progress("training", total=STEPS) as advance:
         drawn = 0
 
@@ -152,7 +158,7 @@ def network_step(scan: "RawData", settings: DemoSettings) -> "Reconstruction | N
         record = fit(model, loader, None, config, on_step=on_step)
     n_weights = sum(weight.numel() for weight in model.network.parameters())
     show(
-        f"{quantity(n_weights)} weights, {settings.network_epochs} epochs in {quantity(record.seconds, 's')}: "
+        f"{quantity(n_weights)} weights, {len(record.epochs)} epochs in {quantity(record.seconds, 's')}: "
         f"{quantity(record.patterns_per_second, 'patterns/s')}"
     )
     with stopwatch() as seconds, progress("predicting", total=None):

@@ -37,7 +37,7 @@ def report(
     patterns: PatternsOption = None,
     measurement: MeasurementOption = MeasurementChoice.auto,
 ) -> None:
-    """Write one self-contained page: facts, warnings, an interactive scan map, patterns, probe, coverage, results.
+    """Write one self-contained page: facts, doctor, interactive scan map, patterns, probe, coverage, results.
 
     It loads nothing from a network. Of a training run it shows the losses, and what the network makes of its scan.
     """
@@ -69,11 +69,12 @@ def scan_page(
     """Return the sections of a scan, and of its object if it has one or of the stages that led to one."""
     from ptychofold.plotting import Picture
     from ptychofold.plotting.html_report import result_sections, scan_sections
+    from ptychofold.reconstruction.doctor import examine
     from ptychofold.survey import survey
 
-    found = survey(scan, summary)
     with progress("drawing the report", total=None):
-        sections = scan_sections(scan, summary, scan_facts(scan, found), warnings=found.warnings)
+        facts = scan_facts(scan, survey(scan, summary))
+        sections = scan_sections(scan, summary, facts, diagnosis=examine(scan, trials=False))
         picture = stages[-1][1] if stages else Picture.of_fields(scan.to_fields())
         if picture is not None:
             name = stages[-1][0] if stages else "Object of the file"

@@ -1,29 +1,31 @@
 """The report: what a scan, a result or a training run holds, as sections of one page."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ptychofold.diagnosis import Diagnosis
 from ptychofold.plotting.curves import frame_curve, plot_losses
 from ptychofold.plotting.explorer import explorer_html, shown_points
 from ptychofold.plotting.hue import plot_hue
-from ptychofold.plotting.page import Section, facts_table, figure_html, warnings_list
+from ptychofold.plotting.page import Section, facts_table, figure_html
 from ptychofold.plotting.results import Picture, plot_before_after, plot_reconstruction
 from ptychofold.plotting.scans import plot_coverage, plot_dose, plot_patterns, probes_over
 from ptychofold.plotting.style import ACCENTS, INK, new_figure, object_scale, title
 from ptychofold.raw_data import RawData
 from ptychofold.survey import PatternSummary
 
-__all__ = ["losses_section", "result_sections", "scan_sections"]
+__all__ = ["doctor_section", "losses_section", "result_sections", "scan_sections"]
 
 
 def scan_sections(
-    scan: RawData, summary: PatternSummary, facts: Mapping[str, str], *, warnings: Sequence[str] = ()
+    scan: RawData, summary: PatternSummary, facts: Mapping[str, str], *, diagnosis: Diagnosis | None = None
 ) -> list[Section]:
-    """Return the sections of a scan: facts, warnings, map, thumbnails, statistics, probe, coverage.
+    """Return the sections of a scan: facts, findings, map, thumbnails, statistics, probe, coverage.
 
     Parameters
     ----------
@@ -33,15 +35,15 @@ def scan_sections(
         Its `summarise_patterns`.
     facts
         Rows of the first table.
-    warnings
-        What looks wrong, a sentence each.
+    diagnosis
+        What is good and what is wrong, if it was examined.
     """
     explorer, thumbnails = explorer_html(scan, summary)
     n_shown = len(shown_points(len(scan)))
     part = "" if n_shown == len(scan) else f" {n_shown} of {len(scan)}, evenly chosen, are in this page."
     sections = [Section(title="Facts", body=facts_table(facts))]
-    if warnings:
-        sections.append(Section(title="Warnings", body=warnings_list(warnings)))
+    if diagnosis is not None:
+        sections.append(doctor_section(diagnosis))
     return [
         *sections,
         Section(
@@ -87,6 +89,21 @@ def result_sections(picture: Picture, *, stages: Sequence[tuple[str, Picture]] =
             Section(title="Stage by stage", body=figure_html(plot_before_after(stages), caption=caption)),
         )
     return sections
+
+
+def doctor_section(diagnosis: Diagnosis) -> Section:
+    """Return a section with every finding, how bad it is and what to do, and the verdict."""
+    rows = "".join(
+        f'<tr class="{finding.level}"><th>{escape(finding.subject)}</th><td class="level">{finding.level}</td>'
+        f"<td>{escape(finding.says)}</td><td>{escape(finding.fix or '')}</td></tr>"
+        for finding in diagnosis.findings
+    )
+    heading = "<tr><th>looked at</th><th>level</th><th>found</th><th>what to do</th></tr>"
+    return Section(
+        title="Doctor",
+        body=f'<table class="doctor">{heading}{rows}</table>',
+        note=f"Verdict: {diagnosis.verdict}. ptychofold doctor also tries orientations and distances.",
+    )
 
 
 def losses_section(losses: Mapping[str, Sequence[float]], *, heading: str = "Losses", label: str = "loss") -> Section:

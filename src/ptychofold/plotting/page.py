@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ptychofold import __version__
 from ptychofold.atomic import replacing
 
-__all__ = ["Section", "facts_table", "figure_html", "page", "save_page", "warnings_list"]
+__all__ = ["Section", "facts_table", "figure_html", "page", "save_page"]
 
 ASSETS = Path(__file__).parent / "assets"
 FIGURE_DPI = 110
@@ -85,11 +85,6 @@ def facts_table(facts: Mapping[str, str]) -> str:
     """Return names and values as a table."""
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts.items())
     return f"<table>{rows}</table>"
-
-
-def warnings_list(warnings: Iterable[str]) -> str:
-    """Return sentences as a list of warnings."""
-    return '<ul class="warnings">' + "".join(f"<li>{escape(warning)}</li>" for warning in warnings) + "</ul>"
 
 
 def data_uri(content: bytes, kind: str) -> str:
