@@ -225,22 +225,31 @@ def setting(text: str) -> tuple[str, object]:
         return name, value
 
 
+COLUMNS = ("object", "absorption", "C", "what", "CPU s", "R", "amplitude", "phase", "unseen amplitude", "unseen phase")
+
+
 def table(folder: Path) -> None:
     """Print the runs of a folder as Markdown."""
-    lines = [
-        "| object | absorption | C | mode | CPU s | R | amplitude | phase | unseen amplitude | unseen phase |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    rows = [list(COLUMNS), ["---"] * len(COLUMNS)]
     for path in sorted(folder.glob("*.jsonl")):
         head, *facts = map(json.loads, path.read_text().splitlines())
         last = {line["stage"]: line for line in facts}
-        if "training" not in last:
-            continue
-        trained, unseen = last["training"], last.get("unseen", {})
-        cells = [head["kind"], head["absorption"], head["C"], head["mode"], f"{trained['cpu']:.0f}", trained["r"]]
-        cells += [line.get(key, "") for line in (trained, unseen) for key in ("ssim_amplitude", "ssim_phase")]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    sys.stdout.write("\n".join(lines) + "\n")
+        measured = head["scan"] != "None"
+        begin = [head["kind"], "" if measured else head["absorption"]]
+        if "reference" in last:
+            line = last["reference"]
+            found = [f"{line['cpu']:.1f}", line["r"], line["ssim_amplitude"], line["ssim_phase"]]
+            rows.append([*begin, "all", "gradient engine", *found, "", ""])
+            smooth = ["", "", line["smoothed_amplitude"], line["smoothed_phase"]]
+            rows.append([*begin, "all", "the same, smoothed", *smooth, "", ""])
+        if "training" in last:
+            trained, unseen = last["training"], last.get("unseen", {})
+            what = "draws" if "residual=false" in head["model"] else "corrects"
+            cells = [*begin, head["C"], f"network, {head['mode']}, {what}", f"{trained['cpu']:.0f}", trained["r"]]
+            rows.append(
+                cells + [line.get(key, "") for line in (trained, unseen) for key in ("ssim_amplitude", "ssim_phase")]
+            )
+    sys.stdout.writelines("| " + " | ".join(map(str, row)) + " |\n" for row in rows)
 
 
 def parsed() -> argparse.Namespace:

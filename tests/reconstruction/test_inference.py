@@ -50,6 +50,14 @@ def test_covering_groups_are_few_and_near() -> None:
     assert np.abs(groups.offsets).max() < 8
 
 
+def test_every_scan_point_may_begin_a_group_of_its_nearest() -> None:
+    scan = make_scan(n_scan=25, N=16, grid="raster", step=2.0)
+    groups = covering_groups(scan.positions, C=4, every_seed=True)
+    assert groups.members[:, 0].tolist() == list(range(25))
+    apart = np.linalg.norm(scan.positions[groups.members] - scan.positions[groups.members[:, :1]], axis=-1)
+    assert apart[12].tolist() == [0.0, 2.0, 2.0, 2.0]
+
+
 @pytest.mark.parametrize("C", [1, 4])
 def test_every_scan_point_is_predicted_at_the_nearest_pixel_whatever_the_batches(C: int) -> None:
     model = model_for(C)
