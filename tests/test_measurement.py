@@ -46,6 +46,13 @@ def test_without_a_convention_what_cannot_be_told_is_refused(corrected: bool, no
         assert found == case.measurement, (seed, case.dose, case.done, reason)
 
 
+def test_a_few_photons_whose_scaled_roots_lie_near_whole_numbers_are_not_counts() -> None:
+    case = make_case(1317)
+    assert case.measurement == "amplitude"
+    with pytest.raises(DomainError, match="cannot tell"):
+        decide_measurement(case.patterns)
+
+
 @pytest.mark.parametrize("amplitude", [True, False])
 def test_patterns_that_were_each_normalised_are_told_by_their_own_units(amplitude: bool) -> None:
     counts = np.random.default_rng(1).poisson(

@@ -2,7 +2,8 @@
 
     python benchmarks/quality/doctor.py [SCAN…] [--write]
 
-Without SCAN: the shipped Siemens star and a simulated scan. Measured scans beside the checkout are taken where named.
+Without SCAN: the shipped Siemens star and a simulated scan. Trial reconstructions are run where nothing else speaks
+against a scan.
 ``--write`` puts the table between the two marks in docs/doctor.md.
 """
 
@@ -43,7 +44,8 @@ def main() -> None:
                     scan.to_file(path)
                 else:
                     plant_fault(fault, scan, path)
-                cells.append(named(examine_file(path)))
+                found = examine_file(path, trials=False)
+                cells.append(named(found if found.verdict != "go" else examine_file(path)))
             rows.append(f"| {fault or 'nothing'} | {' | '.join(cells)} |")
             print(rows[-1], flush=True)
     if "--write" in sys.argv:

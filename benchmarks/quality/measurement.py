@@ -1,6 +1,6 @@
 """How often amplitude and intensity are told apart, over thousands of generated cases.
 
-    python benchmarks/quality/measurement.py [N_CASES]
+    python benchmarks/quality/measurement.py [N_CASES] [FIRST_SEED]
 
 Families: counts that were only scaled, binned, masked; counts with corrections that leave no whole multiples; and
 intensities without noise. Each is asked for without a convention, and under the contract's ("expected" amplitude).
@@ -23,16 +23,17 @@ FAMILIES = {
 
 def main() -> None:
     n_cases = int(sys.argv[1]) if len(sys.argv) > 1 else 2400
+    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     logging.getLogger("ptychofold.measurement").setLevel(logging.ERROR)
     print(
         "| family | convention | cases | right | wrong | refused | right among decided |\n|---|---|---|---|---|---|---|"
     )
     for family, options in FAMILIES.items():
         n = n_cases if family == "scaled counts" else n_cases // 4
-        cases = [make_case(seed, **options) for seed in range(n)]
+        cases = [make_case(seed, **options) for seed in range(first, first + n)]
         for expected in (None, "amplitude"):
             outcome: Counter[str] = Counter()
-            for seed, case in enumerate(cases):
+            for seed, case in enumerate(cases, first):
                 try:
                     found, reason = decide_measurement(case.patterns, expected=expected)
                 except DomainError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Bool, Float64, Shaped
 
 from ptychofold.config.dialects import suggest
 from ptychofold.errors import ConfigError, DomainError
@@ -27,6 +27,8 @@ _MIN_VALUES = 50
 """Positive values below which numbers prove nothing."""
 _MATCHING = 0.98
 """Share of values that must be multiples of the unit; the rest may be repaired pixels."""
+_OTHERS_MATCHING = 0.9
+"""The same of the values beside the most frequent one."""
 _SHARPNESS = 0.1
 """Largest distance from a multiple, in units; a random value comes so near with probability 0.2."""
 _N_OWN_UNITS = 8
@@ -200,9 +202,16 @@ def _lattice(light: Float64[np.ndarray, " value"], *, precision: float) -> _Latt
             continue
         multiples = resolvable / refined
         near = np.abs(multiples - np.round(multiples)) < _SHARPNESS
-        if near.mean() >= _MATCHING and multiples.max() > 1.5:
+        if near.mean() >= _MATCHING and multiples.max() > 1.5 and _others_match(resolvable, near):
             return _Lattice(unit=refined, multiples=np.round(multiples[near]))
     return None
+
+
+def _others_match(light: Float64[np.ndarray, " value"], near: Bool[np.ndarray, " value"]) -> bool:
+    """Whether the values beside the most frequent one are multiples too: where most are one count, it alone decides."""
+    values, counts = np.unique(light, return_counts=True)
+    others = light != values[int(np.argmax(counts))]
+    return bool(near[others].mean() >= _OTHERS_MATCHING) if others.any() else False
 
 
 def _unit_candidates(light: Float64[np.ndarray, " value"], *, precision: float) -> list[float]:
