@@ -44,7 +44,7 @@ class DemoSettings:
     """Share of the patterns that the refinement never sees."""
 
 
-QUICK = DemoSettings(network_epochs=10, network_minutes=4.0, refinement_epochs=20, n_modes=3)
+QUICK = DemoSettings(network_epochs=4, network_minutes=4.0, refinement_epochs=20, n_modes=3)
 FULL = DemoSettings(network_epochs=60, network_minutes=120.0, refinement_epochs=60, n_modes=5)
 
 
