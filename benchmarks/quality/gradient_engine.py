@@ -161,7 +161,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.table is not None:
         lines = [json.loads(line) for line in arguments.table.read_text().splitlines()]
-        lines.sort(key=lambda found: (list(FILES).index(found["scan"]), found["modes"], found["engine"], found["epochs"]))
+        order = list(FILES)
+        lines.sort(key=lambda row: (order.index(row["scan"]), row["modes"], row["engine"], row["epochs"]))
         text = arguments.docs.read_text()
         before, rest = text.split(MARKS[0])
         after = rest.split(MARKS[1])[1]
