@@ -33,8 +33,10 @@ DEAD_SHARE, DEAD_LIMIT = 1e-3, 0.1
 """Share of the light that falls on dead areas: above the first mend it, above the second the scan is unfit."""
 SATURATED_LIMIT = 0.1
 """Share of the patterns with saturated pixels above which the scan is unfit."""
-LOWER_VALUES = 5
+LOWER_VALUES = 2
 """Distinct values below the largest that it is compared with."""
+PILED_PIXELS, PILED_SIGMA = 5, 5.0
+"""Pixels at the largest value, and standard deviations above the number at those values, that make a pile."""
 
 
 def pattern_findings(scan: RawData, summary: PatternSummary) -> Iterator[Finding]:
@@ -130,7 +132,8 @@ def _saturation(scan: RawData, sample: Num[np.ndarray, "n N N"], good: Bool[np.n
     light = sample[:, good]
     values, counts = np.unique(light[light >= np.quantile(light, 0.99)], return_counts=True)
     top, n_top = values[-1], int(counts[-1])
-    piled = n_top >= LOWER_VALUES and n_top > 4 * counts[-1 - LOWER_VALUES : -1].mean() if len(values) > 1 else False
+    below = float(counts[-1 - LOWER_VALUES : -1].mean()) if len(values) > 1 else np.inf
+    piled = n_top >= PILED_PIXELS and n_top > below + PILED_SIGMA * np.sqrt(below + 1)
     dtype = scan.patterns.dtype
     full = dtype.kind in "ui" and scan.measurement == "intensity" and top == np.iinfo(dtype).max
     if not (piled or full):

@@ -115,15 +115,15 @@ class _Scales:
 
     @property
     def told(self) -> bool:
-        """Whether R rises clearly on both sides of the best; at an end, patterns that share less fit anything."""
+        """Whether R rises clearly on both sides of the best."""
         at = int(np.argmin(self.r_factors))
         if at in (0, len(self.r_factors) - 1):
             return False
         return min(self.r_factors[at - 1], self.r_factors[at + 1]) > CLEAR_RISE * self.r_factors[at]
 
 
-def rank_scales(scan: RawData, *, geometry: Geometry | None = None, n_patterns: int = 64, epochs: int = 8) -> _Scales:
-    """Reconstruct the middle of a scan as if the detector stood nearer or further, and compare R.
+def rank_scales(scan: RawData, *, geometry: Geometry | None = None, n_patterns: int = 100, epochs: int = 8) -> _Scales:
+    """Reconstruct the middle of a scan as if the detector stood nearer or further, and compare R of held-out patterns.
 
     The object pixel grows with the distance, so that positions in pixels shrink.
     """
@@ -132,7 +132,7 @@ def rank_scales(scan: RawData, *, geometry: Geometry | None = None, n_patterns: 
     for factor in SCALES:
         middle = trial.scan.positions.mean(axis=0)
         positions = (trial.scan.positions - middle) / factor + middle + trial.scan.N
-        r_factors.append(trial.r_factor(replace(trial.scan, positions=positions, positions_nominal=positions)))
+        r_factors.append(trial.r_factor_held_out(replace(trial.scan, positions=positions, positions_nominal=positions)))
     return _Scales(factors=SCALES, r_factors=tuple(r_factors))
 
 
@@ -181,11 +181,11 @@ def _distance(scales: _Scales) -> Finding:
     if not scales.told:
         return Finding(subject="distance", level="unknown", says=f"the data cannot tell: R {ranked}")
     if scales.best == 1.0:
-        return Finding(subject="distance", level="go", says=f"as it is, explains the patterns best: R {ranked}")
+        return Finding(subject="distance", level="go", says=f"as it is, explains held-out patterns best: R {ranked}")
     return Finding(
         subject="distance",
         level="no-go",
-        says=f"× {scales.best:g} explains the patterns better: R {ranked}",
+        says=f"× {scales.best:g} explains held-out patterns better: R {ranked}",
         fix="check distance, energy and pixel sizes, and the unit of the positions",
     )
 

@@ -17,6 +17,8 @@ __all__ = ["Trial", "stands_out"]
 
 APART = 4.0
 """Standard deviations of the others' R by which the best must lie below them."""
+HELD_OUT = 0.15
+"""Share of the patterns that is foretold."""
 LEAST_MARGIN = 0.003
 """Share of the best R by which the others must exceed it."""
 
@@ -53,6 +55,11 @@ class Trial:
     def r_factor(self, scan: RawData) -> float:
         """Return R after the steps on a changed scan."""
         return reconstruct(scan, self.config, geometry=self.geometry).r_factor
+
+    def r_factor_held_out(self, scan: RawData) -> float:
+        """Return R of patterns that the steps did not see: those that share little foretell none."""
+        result = reconstruct(scan, self.config.replace(held_out=HELD_OUT), geometry=self.geometry)
+        return result.r_factor if result.r_factor_held_out is None else result.r_factor_held_out
 
 
 def stands_out(best: float, others: tuple[float, ...]) -> bool:
