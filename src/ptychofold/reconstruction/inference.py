@@ -21,6 +21,9 @@ from ptychofold.typing import Positions
 
 __all__ = ["PredictedPatches", "covering_groups", "predict", "prediction_loader"]
 
+PATTERNS_TOGETHER = 32
+"""Patterns that are predicted at once unless the caller says more: a batch of them stays in a processor's caches."""
+
 
 class PredictedPatches(NamedTuple):
     """Object patches of one batch, one row a pattern; in host memory."""
@@ -102,7 +105,7 @@ def prediction_loader(
     groups
         Groups to predict; `covering_groups` of the model's group size if None.
     loader
-        Batch size and workers; the order is kept and nothing left out.
+        Batch size and workers, 32 patterns at once if None; the order is kept and nothing left out.
 
     Raises
     ------
@@ -112,9 +115,10 @@ def prediction_loader(
     model.contract.check(scan, geometry=geometry)
     if groups is None:
         groups = covering_groups(scan.positions, C=model.contract.C or 1)
-    model.contract.check_groups(groups.members.shape[1])
+    n_members = groups.members.shape[1]
+    model.contract.check_groups(n_members)
     dataset = GroupedDataset(scan, groups, scale=model.scaling.rms_input_scale)
-    settings = loader or LoaderConfig()
+    settings = loader or LoaderConfig(batch_size=max(1, PATTERNS_TOGETHER // n_members))
     return make_loader(
         dataset, settings.replace(shuffle=False, drop_last=False, even_ranks=False, regroup=False), rank=0, n_ranks=1
     )
