@@ -11,6 +11,7 @@ from ptychofold.grouping import group_scan
 from ptychofold.patches import extract_patches
 from ptychofold.raw_data import RawData
 from ptychofold.testing import make_scan
+from ptychofold.typing import Measurement
 
 GRID = GroupingConfig(grid=(2, 2), n_neighbors=7, seed=3)
 
@@ -118,12 +119,19 @@ def test_a_batch_moves_to_a_device_whole_and_keeps_what_is_none() -> None:
     assert batch.patches is None
 
 
-def test_batches_own_their_memory() -> None:
-    dataset = GroupedDataset(make_scan(n_scan=20, N=8), GRID)
-    first = dataset.__getitems__([0, 1])
-    kept = first.diffraction.clone()
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("measurement", ["amplitude", "intensity"])
+@pytest.mark.parametrize("mode", [{}, {"resident": True}, {"device": "cpu"}, {"device": "cpu", "resident": True}])
+def test_batches_own_their_memory(mode: dict, measurement: Measurement, dtype: type) -> None:  # type: ignore[type-arg]
+    made = make_scan(n_scan=20, N=8)
+    patterns = np.arange(20 * 64).reshape(20, 8, 8).astype(dtype)
+    scan = RawData.from_arrays(patterns=patterns, positions=made.positions, probe=made.probe, measurement=measurement)
+    dataset = GroupedDataset(scan, GRID, **mode)
+    first = dataset.__getitems__([0, 1]).diffraction
+    kept = first.clone()
     dataset.__getitems__([2, 3])
-    assert torch.equal(first.diffraction, kept)
+    assert torch.equal(first, kept)
+    assert torch.equal(dataset.__getitems__([0, 1]).diffraction, kept)
 
 
 def test_the_mask_and_probe_are_stored_once() -> None:

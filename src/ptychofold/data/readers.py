@@ -194,7 +194,10 @@ class DeviceReader(Reader[ArraySource]):
             self._buffer = _page_locked((len(rows), *self.source.shape[1:]), self.source.dtype, device)
         stored = self.source.read(rows, out=self._buffer[: len(rows)])
         check_patterns(stored, rows=rows_in_file(self.source, rows), path=self.path)
-        return _converted(torch.from_numpy(stored).to(device), self.conversion, out)
+        moved = torch.from_numpy(stored).to(device)
+        if out is None and moved.device.type == "cpu" and moved.dtype == torch.float32:
+            moved = moved.clone()  # neither the move nor the conversion copies: the batch would be the buffer itself
+        return _converted(moved, self.conversion, out)
 
 
 class ResidentReader(Reader[Tensor]):
