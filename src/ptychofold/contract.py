@@ -20,6 +20,8 @@ __all__ = ["GroupedData", "check_grouped", "mean_energy", "one_side", "seed_of",
 _DTYPES: Final[Mapping[str, type[np.generic]]] = MappingProxyType({"X_full": np.float32, "Y": np.complex64})
 _OF_THE_SCAN = ("objectGuess", "sample_indices")
 """Keys that belong to the scan; all others belong to its groups."""
+_NONE_WHERE_UNKNOWN = ("Y", "objectGuess")
+"""Keys whose value is None, and which a file leaves out, where the scan does not know them."""
 
 
 class _Drawn(dict[str, object]):
@@ -132,7 +134,7 @@ def seed_of(grouped: GroupedData) -> int | None:
 
 
 def check_grouped(grouped: GroupedData) -> GroupedData:
-    """Return the dictionary if it is of the contract.
+    """Return the dictionary if it is of the contract; ``Y`` and ``objectGuess`` may be left out, as None is in a file.
 
     Raises
     ------
@@ -143,13 +145,13 @@ def check_grouped(grouped: GroupedData) -> GroupedData:
     ShapeError
         If arrays disagree on the number of groups, or Y and X_full on their shape.
     """
-    missing = sorted(GroupedData.__required_keys__ - grouped.keys())
+    missing = sorted(GroupedData.__required_keys__ - {*grouped, *_NONE_WHERE_UNKNOWN})
     if missing:
         raise MissingFieldError(
             f"expected the keys of generate_grouped_data; {', '.join(missing)} missing, found {', '.join(grouped)}.",
             field=missing[0],
         )
-    arrays = {key: values for key, values in grouped.items() if values is not None}
+    arrays = {key: values for key, values in grouped.items() if values is not None or key not in _NONE_WHERE_UNKNOWN}
     for key, values in arrays.items():
         if not isinstance(values, np.ndarray):
             raise DtypeError(
@@ -158,18 +160,20 @@ def check_grouped(grouped: GroupedData) -> GroupedData:
                 field=key,
             )
     shape = grouped["X_full"].shape
+    if len(shape) != 4:
+        raise ShapeError(f"expected X_full of shape (B, N, N, C); found {shape}.", field="X_full")
     for key, values in cast(Mapping[str, np.ndarray], arrays).items():
         if key in _DTYPES and values.dtype != _DTYPES[key]:
             raise DtypeError(
                 f"expected {key} of {np.dtype(_DTYPES[key])}; found {values.dtype}. Cast it before.", field=key
             )
-        if key not in _OF_THE_SCAN and len(values) != shape[0]:
-            raise ShapeError(f"expected {key} for each of the {shape[0]} groups; found {len(values)}.", field=key)
+        if key not in _OF_THE_SCAN and values.shape[:1] != shape[:1]:
+            raise ShapeError(f"expected {key} for each of the {shape[0]} groups; found {values.shape}.", field=key)
         if key in ("Y", "diffraction") and values.shape != shape:
             raise ShapeError(
                 f"expected {key} of shape {shape}, (B, N, N, C) as X_full; found {values.shape}.", field=key
             )
-    return grouped
+    return cast(GroupedData, {**dict.fromkeys(_NONE_WHERE_UNKNOWN), **grouped})
 
 
 def one_side(grouped: GroupedData, fraction: float, *, which: str | None) -> GroupedData:

@@ -7,6 +7,8 @@ from tests.cli.files import good_scan
 from typer.testing import CliRunner
 
 from ptychofold.cli.main import app
+from ptychofold.data.store import PatternStore
+from ptychofold.raw_data import RawData
 from ptychofold.testing import make_scan
 
 
@@ -116,3 +118,30 @@ def test_a_directory_takes_no_second_file(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["inspect", str(tmp_path), "--patterns", str(file)])
     assert result.exit_code == 2
     assert "expected one scan file with --patterns" in result.stderr
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    PatternStore.create(RawData.from_file(good_scan(tmp_path / "a.npz")), tmp_path / "stores" / "a")
+    return tmp_path / "stores" / "a"
+
+
+def test_a_store_is_inspected_like_the_scan_in_it(store: Path) -> None:
+    found, of_file = _json(str(store)), _json(str(store.parents[1] / "a.npz"))
+    for key in ("n_scan", "N", "measurement", "fields", "dose_median", "pixel_size_m"):
+        assert found[key] == of_file[key]
+    assert len(_json(str(store.parent))["scans"]) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", [("group", "groups.npz"), ("plot", "pictures")])
+def test_a_store_is_grouped_and_drawn(command: tuple[str, str], store: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [command[0], str(store), "-o", str(tmp_path / command[1])])
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / command[1]).exists()
+
+
+def test_a_store_takes_no_options_that_say_what_it_holds(store: Path) -> None:
+    for options in (["-m", "amplitude"], ["--energy-ev", "9000"], ["--patterns", str(store.parents[1] / "a.npz")]):
+        result = CliRunner().invoke(app, ["inspect", str(store), *options])
+        assert result.exit_code == 2
+        assert "is whole" in result.stderr

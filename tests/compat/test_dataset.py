@@ -11,7 +11,7 @@ import torch
 from ptychofold.compat import PtychoDataset
 from ptychofold.compat.config_torch import DataConfig, ModelConfig
 from ptychofold.compat.dataset import Collate, TensorDictDataLoader
-from ptychofold.errors import ConfigError, FormatError, ShapeError
+from ptychofold.errors import ConfigError, FormatError, MissingFieldError, PtychoError, ShapeError, StoreError
 from ptychofold.formats.lazy import MappedArray
 from ptychofold.testing import make_scan
 
@@ -204,3 +204,50 @@ def test_a_probe_is_needed_for_each_experiment(tmp_path: Path) -> None:
             make_scan(n_scan=30, N=16).to_file(tmp_path / folder / f"{name}.npz")
     with pytest.raises(ConfigError, match="a probe file for each of 2 experiments; found 1"):
         PtychoDataset(tmp_path / "npz", data_dir=tmp_path / "map", probe_dir=tmp_path / "probes")
+
+
+def test_only_a_store_is_made_anew_and_only_by_a_whole_one(folder: Path) -> None:
+    made(folder)
+    store = folder / "memmap" / "a"
+    (folder / "npz" / "a.npz").write_bytes(b"not an archive")
+    with pytest.raises(FormatError):
+        made(folder, remake_map=True)
+    assert (store / "patterns.npy").exists()
+
+
+def test_a_directory_that_is_no_store_is_never_removed(folder: Path) -> None:
+    foreign = folder / "memmap" / "a"
+    foreign.mkdir(parents=True)
+    (foreign / "manifest.json").write_text("{}")
+    (foreign / "thesis.tex").write_text("years of work")
+    with pytest.raises(StoreError):
+        made(folder, remake_map=True)
+    assert (foreign / "thesis.tex").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ({"probe": np.ones((16, 16), np.complex64)}, MissingFieldError, "expected probeGuess"),
+        ({"probeGuess": np.ones((8, 8), np.complex64)}, ShapeError, "to fit the patterns"),
+        (b"junk", FormatError, "not a zip file"),
+    ],
+)
+def test_a_wrong_probe_file_is_named(folder: Path, content: object, error: type[PtychoError], message: str) -> None:
+    (folder / "probes").mkdir()
+    for name in ("a", "b"):
+        if isinstance(content, bytes):
+            (folder / "probes" / f"{name}.npz").write_bytes(content)
+        else:
+            np.savez(folder / "probes" / f"{name}.npz", **content)  # type: ignore[arg-type]
+    with pytest.raises(error, match=message) as found:
+        made(folder, probe_dir=folder / "probes")
+    assert "a.npz" in str(found.value)
+
+
+def test_a_probe_with_one_channel_last_is_one_mode(folder: Path) -> None:
+    (folder / "probes").mkdir()
+    for name in ("a", "b"):
+        np.savez(folder / "probes" / f"{name}.npz", probeGuess=np.full((16, 16, 1), 2 + 1j, np.complex64))
+    dataset = made(folder, probe_dir=folder / "probes")
+    assert dataset.data_dict["probes_physical"].shape[1:] == (1, 16, 16)

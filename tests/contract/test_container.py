@@ -1,6 +1,8 @@
 """PtychoDataContainer against the outputs of the reference loader."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -14,6 +16,7 @@ from ptychofold.contract import GroupedData
 from ptychofold.data.frameworks import as_framework
 from ptychofold.errors import ConfigError, DataError, DtypeError, MissingFieldError, ShapeError
 from ptychofold.patches import extract_patches
+from ptychofold.testing import make_scan
 
 CASES = golden_names("container")
 WHOLE = [name for name in CASES if "split" not in name]
@@ -174,7 +177,30 @@ def test_arrays_that_are_not_numpy_s_or_disagree_are_refused() -> None:
         ("Y", grouped["Y"][:, :8], ShapeError, r"expected Y of shape .* as X_full; found \(\d+, 8, 16, 4\)"),
         ("Y", grouped["Y"][:-1], ShapeError, "expected Y for each of the"),
         ("nn_indices", grouped["nn_indices"][:-1], ShapeError, "expected nn_indices for each of the"),
+        ("nn_indices", np.array(3), ShapeError, r"expected nn_indices for each of the .* found \(\)"),
+        ("nn_indices", None, DtypeError, "nn_indices as a NumPy array; found builtins.NoneType"),
+        ("X_full", grouped["X_full"][0], ShapeError, r"expected X_full of shape \(B, N, N, C\)"),
     ]
     for key, wrong, error, message in changes:
         with pytest.raises(error, match=message):
             PtychoDataContainer(cast(GroupedData, {**grouped, key: wrong}), inputs["probeGuess"])
+
+
+def test_a_dictionary_that_went_through_a_file_makes_the_same_container(tmp_path: Path) -> None:
+    scan = make_scan(n_scan=30, N=16)
+    grouped = replace(scan, object=None).generate_grouped_data(16, K=6, nsamples=9, gridsize=2, seed=1)
+    arrays = {key: values for key, values in grouped.items() if isinstance(values, np.ndarray)}
+    assert not {"Y", "objectGuess"} & arrays.keys()
+    np.savez(tmp_path / "groups.npz", allow_pickle=False, **arrays)
+    with np.load(tmp_path / "groups.npz") as archive:
+        read = PtychoDataContainer(cast(GroupedData, dict(archive)), scan.probe[0])
+    direct = PtychoDataContainer(grouped, scan.probe[0])
+    for name in ("X", "Y", "coords_nominal", "nn_indices"):
+        np.testing.assert_array_equal(numbers(getattr(read, name)), numbers(getattr(direct, name)))
+
+
+def test_arrays_that_run_backwards_are_taken() -> None:
+    scan = make_scan(n_scan=30, N=16)
+    grouped = scan.generate_grouped_data(16, K=6, nsamples=9, gridsize=2, seed=1)
+    turned = PtychoDataContainer(cast(GroupedData, {**grouped, "X_full": grouped["X_full"][:, ::-1]}), scan.probe[0])
+    np.testing.assert_array_equal(numbers(turned.X), grouped["X_full"][:, ::-1])

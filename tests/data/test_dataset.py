@@ -124,7 +124,7 @@ def test_a_batch_moves_to_a_device_whole_and_keeps_what_is_none() -> None:
 @pytest.mark.parametrize("mode", [{}, {"resident": True}, {"device": "cpu"}, {"device": "cpu", "resident": True}])
 def test_batches_own_their_memory(mode: dict, measurement: Measurement, dtype: type) -> None:  # type: ignore[type-arg]
     made = make_scan(n_scan=20, N=8)
-    patterns = np.arange(20 * 64).reshape(20, 8, 8).astype(dtype)
+    patterns: np.ndarray = np.arange(20 * 64).reshape(20, 8, 8).astype(dtype)
     scan = RawData.from_arrays(patterns=patterns, positions=made.positions, probe=made.probe, measurement=measurement)
     dataset = GroupedDataset(scan, GRID, **mode)
     first = dataset.__getitems__([0, 1]).diffraction

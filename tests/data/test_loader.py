@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptychofold.config import GroupingConfig, LoaderConfig
-from ptychofold.data import GroupBatch, GroupedDataset, make_loader
+from ptychofold.data import GroupBatch, GroupedDataset, MixtureDataset, make_loader
 from ptychofold.errors import CheckpointError, ConfigError
+from ptychofold.grouping import group_scan
 from ptychofold.testing import make_scan
 
 
@@ -145,6 +146,29 @@ def test_the_state_of_another_stream_is_refused(dataset: GroupedDataset) -> None
     state = make_loader(dataset, LoaderConfig(batch_size=8)).state_dict()
     with pytest.raises(CheckpointError, match="batch_size = 4; found 8"):
         make_loader(dataset, LoaderConfig(batch_size=4)).load_state_dict(state)
+
+
+def test_the_state_of_other_groups_is_refused() -> None:
+    scan = make_scan(n_scan=60, N=8)
+    config = LoaderConfig(batch_size=8, seed=2)
+    grid = GroupingConfig(grid=(2, 2), n_neighbors=7, seed=1)
+    state = make_loader(GroupedDataset(scan, grid), config).state_dict()
+    for other in (grid.replace(seed=2), group_scan(scan.positions, grid.replace(seed=2))):
+        with pytest.raises(CheckpointError, match="with groups ="):
+            make_loader(GroupedDataset(scan, other), config).load_state_dict(state)
+    mixed = [make_loader(MixtureDataset({"a": GroupedDataset(scan, grid.replace(seed=i))}), config) for i in (1, 2)]
+    with pytest.raises(CheckpointError, match="with groups ="):
+        mixed[1].load_state_dict(mixed[0].state_dict())
+    with pytest.raises(CheckpointError, match="with regroup = True"):
+        make_loader(GroupedDataset(scan, grid), config.replace(regroup=True)).load_state_dict(state)
+    make_loader(GroupedDataset(scan, grid), config).load_state_dict(state)
+
+
+@pytest.mark.parametrize("damage", [{"n_delivered": 500}, {"n_delivered": -5}, {"epoch": -1}])
+def test_a_damaged_state_is_refused(dataset: GroupedDataset, damage: dict[str, int]) -> None:
+    loader = make_loader(dataset, LoaderConfig(batch_size=8))
+    with pytest.raises(CheckpointError, match="state is damaged"):
+        loader.load_state_dict({**loader.state_dict(), **damage})
 
 
 def test_regrouping_loaders_draw_new_groups_each_epoch() -> None:

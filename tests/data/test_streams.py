@@ -84,7 +84,7 @@ def test_batches_depend_on_seed_and_epoch_alone(
     shares = []
     for rank in range(n_ranks):
         share: list[str] = []
-        states: list[dict[str, int | bool]] = []
+        states: list[dict[str, int | bool | str]] = []
         for part, n_workers in enumerate(workers):
             with advice_on_workers_ignored():
                 loader = make_loader(mixture, config.replace(num_workers=n_workers), rank=rank, n_ranks=n_ranks)

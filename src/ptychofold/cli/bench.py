@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ptychofold.cli.common import new_table, open_any, plain, quantity, show
+from ptychofold.cli.common import new_table, open_scan, plain, quantity, show
 
 __all__ = ["bench"]
 
@@ -25,7 +25,7 @@ def bench(
     from ptychofold.data.dataset import GroupedDataset
     from ptychofold.data.rates import measure_rates
 
-    opened = open_any(scan)
+    opened = open_scan(scan)
     dataset = GroupedDataset(
         opened, GroupingConfig(grid=(gridsize, gridsize), n_neighbors=max(neighbors, gridsize**2), seed=0)
     )

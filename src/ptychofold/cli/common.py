@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ptychofold.errors import ConfigError
+
 if TYPE_CHECKING:
     from ptychofold.config import ReadingConfig
     from ptychofold.raw_data import RawData
@@ -26,7 +28,6 @@ __all__ = [
     "ScanArgument",
     "is_store",
     "new_table",
-    "open_any",
     "open_scan",
     "pixels",
     "plain",
@@ -77,9 +78,12 @@ def open_scan(
     patterns: Path | None = None,
     reading: "ReadingConfig | None" = None,
 ) -> "RawData":
-    """Read and check a scan file, with the patterns of a second one if it has none, completed by ``reading``."""
+    """Open a store; or read and check a scan file, with the patterns of a second one if it has none, completed."""
     from ptychofold.raw_data import RawData
 
+    if is_store(path):
+        completed = patterns is not None or (reading is not None and reading != type(reading)())
+        return _open_store(path, measurement, completed=completed)
     return RawData.from_file(path, measurement=measurement.value, lazy=lazy, patterns=patterns, reading=reading)
 
 
@@ -88,13 +92,16 @@ def is_store(path: Path) -> bool:
     return (path / "manifest.json").is_file()
 
 
-def open_any(path: Path, measurement: MeasurementChoice = MeasurementChoice.auto) -> "RawData":
-    """Open a scan file or a store."""
-    if is_store(path):
-        from ptychofold.data.store import PatternStore
+def _open_store(path: Path, measurement: MeasurementChoice, *, completed: bool) -> "RawData":
+    from ptychofold.data.store import PatternStore
 
-        return PatternStore.open(path).scan
-    return open_scan(path, measurement)
+    scan = PatternStore.open(path).scan
+    if completed or measurement.value not in ("auto", scan.measurement):
+        raise ConfigError(
+            f"{path}: expected no options that say what the patterns are, as a store of {scan.measurement} patterns is "
+            "whole. Leave them out, or ingest the scan again with them."
+        )
+    return scan
 
 
 def summarise(scan: "RawData") -> "PatternSummary":

@@ -12,6 +12,7 @@ from ptychofold.cli.common import (
     MeasurementOption,
     PatternsOption,
     ScanArgument,
+    is_store,
     new_table,
     open_scan,
     pixels,
@@ -47,8 +48,8 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     reading: "ReadingConfig",
 ) -> None:
-    """Show what a scan FILE holds, its dose, overlap, coverage, and what looks wrong; of a directory, a line a scan."""
-    if file.is_dir():
+    """Show what a FILE or store holds, its dose, overlap, coverage, what looks wrong; of a directory, a line a scan."""
+    if file.is_dir() and not is_store(file):
         if patterns is not None:
             raise ConfigError(
                 "expected one scan file with --patterns; found a directory. Inspect its files one by one."
@@ -172,7 +173,9 @@ def _inspect_directory(
     """Show one line a file, in the order of names; files that are no scans are named, and end in exit code 3."""
     from ptychofold.survey import survey
 
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != "." and p.suffix != ".partial")
+    files = sorted(
+        p for p in folder.iterdir() if (p.is_file() or is_store(p)) and p.name[0] != "." and p.suffix != ".partial"
+    )
     if not files:
         raise FormatError("expected at least one scan file in the directory; found none.", path=folder)
     scans: list[dict[str, object]] = []
@@ -180,7 +183,7 @@ def _inspect_directory(
     with progress("inspecting scans", total=len(files)) as advance:
         for file in files:
             try:
-                scan = open_scan(file, measurement, reading=reading)
+                scan = open_scan(file, measurement, reading=None if is_store(file) else reading)
                 scans.append(_facts(scan, survey(scan)))
             except PtychoError as error:
                 failures[file.name] = str(error).removeprefix(f"{file}: ").split(". ")[0]

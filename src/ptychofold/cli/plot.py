@@ -11,6 +11,7 @@ from ptychofold.cli.common import (
     MeasurementOption,
     PatternsOption,
     ScanArgument,
+    is_store,
     open_scan,
     plain,
     progress,
@@ -45,9 +46,9 @@ def plot(
     from ptychofold.plotting import Picture
 
     check_folder(output)
-    found = read_fields(file)
-    picture = Picture.of_fields(found)
-    if picture is not None and found.patterns is None and patterns is None:
+    found = None if is_store(file) else read_fields(file)
+    picture = None if found is None else Picture.of_fields(found)
+    if found is not None and picture is not None and found.patterns is None and patterns is None:
         draw_result(picture, output)
         return
     scan = open_scan(file, measurement, patterns=patterns)

@@ -11,7 +11,6 @@ from ptychofold.cli.common import (
     MeasurementOption,
     PatternsOption,
     is_store,
-    open_any,
     open_scan,
     plain,
     progress,
@@ -50,7 +49,7 @@ def report(
 
         sections, title = result_sections(picture, name=file.name), file.name
     else:
-        scan = open_any(file, measurement) if patterns is None else open_scan(file, measurement, patterns=patterns)
+        scan = open_scan(file, measurement, patterns=patterns)
         sections, title = scan_page(scan, summarise(scan)), file.name
     write_report(sections, output, title=title)
     show(f"wrote {plain(output)}")
@@ -118,7 +117,7 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
     sections = [Section(title="Training run", body=facts_table(facts))]
     if history := read_history(folder):
         sections.append(losses_section(history, heading="Training losses"))
-    scan = open_any(run.scan, MeasurementChoice(run.measurement))
+    scan = open_scan(run.scan, MeasurementChoice(run.measurement))
     with progress("predicting", total=None):
         result = stitched_scan(load_checkpoint(model_file), scan)
     stages = [("Network, stitched", Picture.of(result))]

@@ -1,5 +1,6 @@
 """GroupedDataset: one scan, its groups, and one gather a batch."""
 
+from hashlib import blake2b
 from typing import Self
 
 import numpy as np
@@ -128,6 +129,15 @@ class GroupedDataset(Dataset[GroupBatch]):
         rng = np.random.default_rng([self.config.seed, epoch])
         self._set_groups(group_scan(self.scan.positions, self.config, rng=rng))
         return self
+
+    def fingerprint(self) -> str:
+        """Return the same text for the same positions and groups, or configuration and seed to draw them from."""
+        digest = blake2b(self.scan.positions.tobytes(), digest_size=16)
+        if self.config is not None and self.config.seed is not None:
+            digest.update(self.config.model_dump_json().encode())
+        else:
+            digest.update(self.groups.members.tobytes())
+        return digest.hexdigest()
 
     def _set_groups(self, groups: ScanGroups) -> None:
         self.groups = groups

@@ -5,11 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 
-import numpy as np
-
-from ptychofold.data.manifest import MANIFEST_NAME
+from ptychofold.data.manifest import read_manifest
 from ptychofold.data.store import PatternStore
 from ptychofold.errors import ConfigError, FormatError
+from ptychofold.formats.npz import read_probe
 from ptychofold.raw_data import RawData
 from ptychofold.validation import check_probe
 
@@ -42,7 +41,7 @@ def stored_scans(
     directory
         Where the stores are, or will be.
     probes
-        NPZ files, one a scan, whose ``probeGuess`` replaces the scan's own.
+        NPZ files, one a scan, whose probe replaces the scan's own.
     remake
         Make the stores anew.
 
@@ -50,6 +49,8 @@ def stored_scans(
     ------
     ConfigError
         If there is not one probe a scan.
+    StoreError
+        If what is to be made anew is no store.
     """
     if probes is not None and len(probes) != len(files):
         raise ConfigError(f"expected a probe file for each of {len(files)} experiments; found {len(probes)}.")
@@ -58,12 +59,16 @@ def stored_scans(
 
 
 def _stored(file: Path, folder: Path, *, remake: bool) -> RawData:
-    if remake and (folder / MANIFEST_NAME).exists():
-        rmtree(folder)
-    return PatternStore.create(RawData.from_file(file), folder).scan
+    scan = RawData.from_file(file)
+    if not remake or not folder.exists():
+        return PatternStore.create(scan, folder).scan
+    read_manifest(folder)  # only a store is replaced, and only by a whole one
+    remade = folder.with_name(f"{folder.name}.remade")
+    PatternStore.create(scan, remade)
+    rmtree(folder)
+    remade.rename(folder)
+    return PatternStore.open(folder).scan
 
 
 def _with_probe(scan: RawData, file: Path) -> RawData:
-    with np.load(file, allow_pickle=False) as archive:
-        probe = check_probe(archive["probeGuess"], N=scan.N, path=file)
-    return replace(scan, probe=probe)
+    return replace(scan, probe=check_probe(read_probe(file), N=scan.N, path=file))

@@ -22,8 +22,9 @@ def as_framework(values: np.ndarray, *, framework: str, device: torch.device | s
     Parameters
     ----------
     values
-        Any array. Read-only memory is copied for torch, whose tensors can always be written to, but what is expanded
-        stays so. TensorFlow shares, through DLPack, memory that is contiguous, writeable and aligned to 64 bytes.
+        Any array. Read-only memory, and memory that runs backwards, is copied for torch, whose tensors can always be
+        written to and run forwards; what is expanded stays so. TensorFlow shares, through DLPack, memory that is
+        contiguous, writeable and aligned to 64 bytes.
     framework
         "torch", "numpy" or "tensorflow".
     device
@@ -40,7 +41,8 @@ def as_framework(values: np.ndarray, *, framework: str, device: torch.device | s
         return values
     if framework == "torch":
         stored = np.asarray(values[tuple(slice(None) if stride else slice(1) for stride in values.strides)])
-        return torch.from_numpy(stored if stored.flags.writeable else stored.copy()).expand(values.shape).to(device)
+        fits = stored.flags.writeable and min(stored.strides, default=0) >= 0
+        return torch.from_numpy(stored if fits else stored.copy()).expand(values.shape).to(device)
     if framework == "tensorflow":
         tensorflow = require("tensorflow", extra="tensorflow")
         flags = values.flags

@@ -35,6 +35,10 @@ class BatchSource(Protocol):
         """Draw the groups of an epoch."""
         ...
 
+    def fingerprint(self) -> str:
+        """Return the same text for the same groups, or for the same way to draw them, and another one for others."""
+        ...
+
 
 class BatchOrder(Sampler[Int64[np.ndarray, " B"]]):
     """Which groups make up each batch of an epoch, for one rank of a distributed run.
@@ -121,7 +125,7 @@ class GroupLoader(DataLoader[GroupBatch]):
         self.batch_order.set_epoch(epoch)
         self._n_delivered = self.batch_order.n_skipped
 
-    def state_dict(self) -> dict[str, int | bool]:
+    def state_dict(self) -> dict[str, int | bool | str]:
         """Return where the stream stands: after the last batch that was delivered, in any process.
 
         Prefetched batches that no one has seen yet do not count. Call it between two batches.
@@ -133,13 +137,13 @@ class GroupLoader(DataLoader[GroupBatch]):
             "n_delivered": 0 if finished else self._n_delivered,
         }
 
-    def load_state_dict(self, state: Mapping[str, int | bool]) -> None:
+    def load_state_dict(self, state: Mapping[str, int | bool | str]) -> None:
         """Continue a stream where `state_dict` left it; the number of workers may differ.
 
         Raises
         ------
         CheckpointError
-            If the state belongs to another stream: other seed, batch size, order, groups or ranks.
+            If the state belongs to another stream, of other seed, batch size, order, groups or ranks, or is damaged.
         """
         for name, ours in self._identity().items():
             if state.get(name) != ours:
@@ -147,18 +151,27 @@ class GroupLoader(DataLoader[GroupBatch]):
                     f"expected the state of a loader with {name} = {ours}; found {state.get(name)}. "
                     "Make the loader as it was made when the state was saved."
                 )
-        self.batch_order.set_epoch(int(state["epoch"]))
-        self.batch_order.n_skipped = self._n_delivered = int(state["n_delivered"])
+        epoch, n_delivered = (int(state.get(name, -1)) for name in ("epoch", "n_delivered"))
+        if epoch < 0 or not 0 <= n_delivered < max(1, len(self.batch_order)):
+            raise CheckpointError(
+                f"expected the state of a loader with {len(self.batch_order)} batches an epoch; found epoch {epoch} "
+                f"and {n_delivered} delivered batches. The state is damaged: take an earlier one."
+            )
+        self.batch_order.set_epoch(epoch)
+        self.batch_order.n_skipped = self._n_delivered = n_delivered
 
-    def _identity(self) -> dict[str, int | bool]:
+    def _identity(self) -> dict[str, int | bool | str]:
         order, config = self.batch_order, self.batch_order.config
         return {
             "seed": config.seed,
             "batch_size": config.batch_size,
             "shuffle": config.shuffle,
             "drop_last": config.drop_last,
+            "regroup": config.regroup,
             "n_groups": len(order.source),
             "n_ranks": order.n_ranks,
+            "even_ranks": config.even_ranks,
+            "groups": order.source.fingerprint(),
         }
 
 

@@ -1,6 +1,7 @@
 """MixtureDataset: several scans as one, each with its own probe, scale and mask."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Self
 
 import numpy as np
@@ -103,6 +104,13 @@ class MixtureDataset(Dataset[GroupBatch]):
             dataset.regroup(epoch)
         self._tabulate()
         return self
+
+    def fingerprint(self) -> str:
+        """Return the same text for the same scans, groups and mixing policy, and another one for others."""
+        digest = blake2b(self.config.model_dump_json().encode(), digest_size=16)
+        for name, dataset in zip(self.names, self.datasets, strict=True):
+            digest.update(f"{name}:{dataset.fingerprint()};".encode())
+        return digest.hexdigest()
 
     def _tabulate(self) -> None:
         tables = [GroupTable.of(d.scan, d.groups, experiment=i) for i, d in enumerate(self.datasets)]

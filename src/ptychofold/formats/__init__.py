@@ -28,6 +28,7 @@ from ptychofold.formats import (
     tiff,
     tike,
 )
+from ptychofold.formats.archive import list_members
 from ptychofold.formats.base import Format, check_file
 from ptychofold.formats.complete import completed, read_array_file, read_table
 from ptychofold.formats.describe import describe_content
@@ -203,6 +204,8 @@ def _with_positions(found: ScanFields, reading: ReadingConfig) -> ScanFields:
 def _probe_from(path: Path) -> Shaped[np.ndarray, "..."]:
     if path.suffix.lower() == ".npy":
         return read_array_file(path)
+    if path.suffix.lower() == ".npz" and "probeGuess" in list_members(path):
+        return npz.read_probe(path)
     probe = _read_alone(path, lazy=True, reading=ReadingConfig()).probe
     if probe is None:
         raise MissingFieldError("expected a probe in this file; found none.", path=path, field="probe")

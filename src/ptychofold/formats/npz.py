@@ -21,7 +21,7 @@ from ptychofold.formats.ptychodus import centre_shift
 from ptychofold.typing import ArraySource
 from ptychofold.validation import check_columns
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "read_probe"]
 
 NAME = "PtychoPINN NPZ"
 PATTERNS = ("diff3d", "diffraction", "counts")
@@ -68,11 +68,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
     if positions is None:
         raise archive.missing(("xcoords", "ycoords"))
     patterns = archive.patterns(n_scan=len(positions))
-    probe = archive.array("probeGuess")
-    if probe is None:
-        raise archive.missing(("probeGuess",))
-    if probe.ndim == 3 and probe.shape[2] == 1 and probe.shape[0] == probe.shape[1]:
-        probe = probe[:, :, 0]
+    probe = archive.probe()
     declaration = _known_exporter(declaration, patterns.dtype, names=set(archive.members))
     if set(archive.members) == PTYCHODUS_NAMES:
         positions, nominal = (
@@ -96,6 +92,19 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
         metadata=declaration.metadata,
         names=tuple(archive.members),
     )
+
+
+def read_probe(path: Path) -> Shaped[np.ndarray, "..."]:
+    """Return ``probeGuess`` of an archive, which need not hold a scan.
+
+    Raises
+    ------
+    FormatError
+        If the file is no NPZ archive, or is damaged.
+    MissingFieldError
+        If it has no probe.
+    """
+    return _Archive(path=path, members=list_members(path)).probe()
 
 
 def _expected(dtype: np.dtype, *, names: set[str]) -> Literal["amplitude"] | None:
@@ -141,6 +150,14 @@ class _Archive:
         if array.dtype.kind in "US":
             raise DtypeError(f"expected numbers as {name}; found text.", path=self.path, field=name)
         return array
+
+    def probe(self) -> Shaped[np.ndarray, "..."]:
+        """Load the probe; one of shape (N, N, 1) becomes (N, N)."""
+        probe = self.array("probeGuess")
+        if probe is None:
+            raise self.missing(("probeGuess",))
+        single = probe.ndim == 3 and probe.shape[2] == 1 and probe.shape[0] == probe.shape[1]
+        return probe[:, :, 0] if single else probe
 
     def bad_pixels(self) -> Shaped[np.ndarray, "N N"] | None:
         """Load the mask of bad pixels, or the complement of good ones."""
