@@ -7,8 +7,9 @@ import torch
 from ptychofold.compat import PtychoDataContainer
 from ptychofold.compat import RawData as LegacyRawData
 from ptychofold.config import GroupingConfig
-from ptychofold.errors import DtypeError, MissingFieldError, ShapeError
+from ptychofold.errors import ConfigError, DtypeError, MissingFieldError, ShapeError
 from ptychofold.grouping import group_scan
+from ptychofold.loading import chosen, turned
 from ptychofold.raw_data import RawData
 from ptychofold.testing import make_scan
 
@@ -72,3 +73,57 @@ def test_coordinates_that_disagree_are_named_as_they_were_given() -> None:
 def test_a_missing_array_is_named() -> None:
     with pytest.raises(MissingFieldError, match="expected probe for the scan; found None"):
         RawData.from_arrays(patterns=SCAN.patterns, positions=SCAN.positions, probe=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("unchecked_signatures")
+def test_scan_points_are_whole_numbers_or_a_mask_of_all() -> None:
+    mask = np.zeros(12, bool)
+    mask[[3, 7]] = True
+    np.testing.assert_array_equal(SCAN.subset(mask).positions, SCAN.positions[[3, 7]])
+    np.testing.assert_array_equal(SCAN.amplitude(mask), SCAN.amplitude([3, 7]))
+    for wrong in ([0.7, 1.2], np.array([True, False])):
+        for read in (SCAN.subset, SCAN.amplitude):
+            with pytest.raises(DtypeError, match="whole numbers, or a mask of all 12"):
+                read(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("unchecked_signatures")
+def test_masked_numbers_are_refused_and_a_mask_of_none_is_no_matter() -> None:
+    positions = np.ma.masked_array(SCAN.positions, mask=np.zeros((12, 2), bool))
+    assert len(group_scan(positions, GRID)) == len(group_scan(SCAN.positions, GRID))
+    positions[3] = np.ma.masked
+    with pytest.raises(DtypeError, match="without masked numbers; found 2"):
+        group_scan(positions, GRID)
+
+
+def test_numbers_of_more_than_64_bits_are_refused() -> None:
+    patterns = SCAN.amplitude(range(12)).astype(np.longdouble)
+    with pytest.raises(DtypeError, match="at most 64 bits"):
+        RawData.from_arrays(patterns=patterns, positions=SCAN.positions, probe=SCAN.probe, measurement="amplitude")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"seed": 1.5}, "seed"),
+        ({"seed": "a"}, "seed"),
+        ({"gridsize": 2.0}, "gridsize"),
+        ({"gridsize": (2, 2)}, "gridsize"),
+        ({"K": 4.5}, "the number of neighbors"),
+        ({"nsamples": 3.0}, "nsamples"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked_signatures")
+def test_the_contracts_numbers_are_whole(options: dict[str, object], name: str) -> None:
+    with pytest.raises(DtypeError, match=f"{name} as a whole number"):
+        SCAN.generate_grouped_data(16, **{"K": 6, "nsamples": 3, "seed": 1, "gridsize": 2, **options})  # type: ignore[arg-type]
+
+
+def test_positions_are_turned_by_a_finite_scale_and_some_points_are_kept() -> None:
+    for scale in (float("nan"), 0.0):
+        with pytest.raises(ConfigError, match="finite scale"):
+            turned(SCAN, scale=scale)
+    with pytest.raises(ConfigError, match="at least one scan point"):
+        chosen(SCAN, -3, seed=0)
+    with pytest.raises(ConfigError, match="a seed from 0"):
+        chosen(SCAN, 3, seed=-1)

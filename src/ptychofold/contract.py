@@ -173,6 +173,8 @@ def check_grouped(grouped: GroupedData) -> GroupedData:
             raise ShapeError(
                 f"expected {key} of shape {shape}, (B, N, N, C) as X_full; found {values.shape}.", field=key
             )
+    if all(key in grouped for key in _NONE_WHERE_UNKNOWN):
+        return grouped
     return cast(GroupedData, {**dict.fromkeys(_NONE_WHERE_UNKNOWN), **grouped})
 
 
@@ -184,6 +186,8 @@ def one_side(grouped: GroupedData, fraction: float, *, which: str | None) -> Gro
     ConfigError
         If the side is unknown, or the fraction leaves one empty.
     """
+    if not 0 <= fraction <= 1:
+        raise ConfigError(f"expected a fraction from 0 to 1; found {fraction}.")
     n_groups = len(grouped["X_full"])
     n_train = int(n_groups * fraction)
     sides = {"train": slice(n_train), "test": slice(n_train, None)}

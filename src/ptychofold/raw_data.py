@@ -12,16 +12,17 @@ from numpy.typing import ArrayLike
 from ptychofold.config import PreprocessConfig, ReadingConfig
 from ptychofold.contract import GroupedData, to_contract
 from ptychofold.door import RequestedMeasurement, checked, fields_of_arrays
-from ptychofold.errors import FormatError, GroupingError, ShapeError
+from ptychofold.errors import FormatError, ShapeError
 from ptychofold.formats import ScanFields, read_fields, write_fields
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.view import RowView
-from ptychofold.grouping import reference_groups
+from ptychofold.grouping import group_size, reference_groups
 from ptychofold.metadata import Metadata
 from ptychofold.patches import extract_patches
 from ptychofold.reading import read_amplitude
 from ptychofold.scaling import energy_sums, rms_input_scale
 from ptychofold.typing import ArraySource, Measurement
+from ptychofold.validation import row_numbers
 
 __all__ = ["RawData"]
 
@@ -226,15 +227,15 @@ class RawData:
         """
         return write_fields(self.to_fields(), path)
 
-    def subset(self, indices: Integer[np.ndarray, " n"] | Sequence[int]) -> Self:
-        """Return the scan of some scan points, in the order given; patterns are not copied.
+    def subset(self, indices: Shaped[np.ndarray, " n"] | Sequence[int]) -> Self:
+        """Return the scan of some scan points, in the order given or of a mask; patterns are not copied.
 
         Raises
         ------
         ShapeError
             If an index lies outside the scan or occurs twice, or there is none.
         """
-        rows = np.asarray(indices, dtype=np.int64)
+        rows = row_numbers(indices, n_scan=len(self))
         if rows.ndim != 1 or not len(rows):
             raise ShapeError(f"expected at least one scan point to keep; found indices of shape {rows.shape}.")
         if rows.min() < 0 or rows.max() >= len(self) or len(np.unique(rows)) != len(rows):
@@ -286,7 +287,7 @@ class RawData:
         """Return √((N/2)² / mean Σ amplitude²) over some patterns, the scale that networks are fed with."""
         return rms_input_scale(float(self.energies(indices).mean()), self.N)
 
-    def amplitude(self, indices: Integer[np.ndarray, " n"] | Sequence[int]) -> Float32[np.ndarray, "n N N"]:
+    def amplitude(self, indices: Shaped[np.ndarray, " n"] | Sequence[int]) -> Float32[np.ndarray, "n_kept N N"]:
         """Read patterns as float32 amplitude, in the order asked for.
 
         Raises
@@ -294,7 +295,7 @@ class RawData:
         DomainError
             If a pattern is negative or non-finite.
         """
-        rows = np.asarray(indices, dtype=np.int64)
+        rows = row_numbers(indices, n_scan=len(self))
         return read_amplitude(self.patterns, rows, measurement=self.measurement, path=self.path)
 
     def ground_truth(self, members: Integer[np.ndarray, "*shape"]) -> Complex64[np.ndarray, "*shape N N"] | None:
@@ -358,13 +359,10 @@ class RawData:
         """
         if self.N != N:
             raise ShapeError(f"expected N = {self.N}, the side of the patterns; found {N}. Crop or pad the scan first.")
-        side = 1 if gridsize is None else gridsize
-        if side < 1:
-            raise GroupingError(f"expected gridsize of at least 1; found {side}.")
         groups = reference_groups(
             self.positions[:, ::-1],
             K=K,
-            C=side * side,
+            C=group_size(gridsize),
             nsamples=nsamples,
             seed=seed,
             sequential=sequential_sampling,
@@ -374,7 +372,7 @@ class RawData:
         members = groups.members
         return to_contract(
             members=members,
-            amplitude=self.amplitude(members.ravel()).reshape(*members.shape, N, N),
+            amplitude=self.amplitude(members.ravel()).reshape(*members.shape, self.N, self.N),
             ground_truth=self.ground_truth(members),
             positions=self.positions,
             positions_nominal=self.positions_nominal,

@@ -61,7 +61,8 @@ class StandIns(MetaPathFinder, Loader):
         if self in sys.meta_path:
             return
         for package in self.packages:
-            if package in sys.modules or PathFinder.find_spec(package) is not None:
+            found = PathFinder.find_spec(package)  # of a mere folder, which has no code, the origin is None
+            if package in sys.modules or (found is not None and found.origin is not None):
                 raise ConfigError(
                     f"{package} is installed here, and ptychofold does not take its place. Use another environment, "
                     "or import ptychofold's own modules by their names."

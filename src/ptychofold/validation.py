@@ -30,6 +30,7 @@ __all__ = [
     "check_probe",
     "check_rows",
     "check_units",
+    "row_numbers",
 ]
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,15 @@ def as_array(values: ArrayLike, *, field: str, path: Path | None = None) -> np.n
     >>> as_array([[1, 2], [3, 4]], field="positions").shape
     (2, 2)
     """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise DtypeError(
+            f"expected {field} without masked numbers; found {int(np.sum(values.mask))}. Fill them; bad pixels "
+            "of a detector belong in bad_pixels.",
+            path=path,
+            field=field,
+        )
     if isinstance(values, np.ndarray):
-        return values
+        return np.asarray(values)
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -61,6 +69,26 @@ def as_array(values: ArrayLike, *, field: str, path: Path | None = None) -> np.n
     return array
 
 
+def row_numbers(indices: ArrayLike, *, n_scan: int) -> np.ndarray:
+    """Return which scan points are meant, int64, by their numbers or by a mask of all.
+
+    Examples
+    --------
+    >>> row_numbers([True, False, True], n_scan=3)
+    array([0, 2])
+    """
+    rows = np.asarray(indices)
+    if rows.dtype == bool and rows.shape == (n_scan,):
+        return np.flatnonzero(rows)
+    if rows.size and rows.dtype.kind not in "iu":
+        raise DtypeError(
+            f"expected scan points as whole numbers, or a mask of all {n_scan}; found {rows.dtype} of shape "
+            f"{rows.shape}.",
+            field="indices",
+        )
+    return rows.astype(np.int64)
+
+
 def check_patterns_shape(shape: tuple[int, ...], dtype: np.dtype, *, path: Path | None = None) -> None:
     """Refuse patterns that are not real numbers of shape (scan, N, N)."""
     if len(shape) != 3 or shape[1] != shape[2]:
@@ -72,9 +100,9 @@ def check_patterns_shape(shape: tuple[int, ...], dtype: np.dtype, *, path: Path 
         )
     if 0 in shape:
         raise ShapeError(f"expected at least one pattern; found shape {shape}.", path=path, field="patterns")
-    if dtype.kind not in "uif":
+    if dtype.kind not in "uif" or dtype.itemsize > 8:
         raise DtypeError(
-            f"expected patterns of real numbers (integers or floats); found {dtype}. "
+            f"expected patterns of real numbers (integers or floats) of at most 64 bits; found {dtype}. "
             "Store the measured counts or their square root.",
             path=path,
             field="patterns",

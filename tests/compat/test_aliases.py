@@ -66,3 +66,18 @@ def test_a_script_written_for_the_reference_runs_unchanged(script: str, tmp_path
     done = run("-W", "error", "-m", "ptychofold.compat", str(EXAMPLES / script), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().splitlines()[-1].startswith("done")
+
+
+def test_a_folder_without_code_does_not_count_as_the_project(tmp_path: Path) -> None:
+    (tmp_path / "ptycho" / "data").mkdir(parents=True)
+    done = run(
+        "-c", "import ptychofold.compat as c; c.install(); import ptycho.raw_data; print(c.RawData)", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_script_that_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
+    done = run("-m", "ptychofold.compat", "nope.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "SCRIPT a file that exists" in done.stderr
+    assert "Traceback" not in done.stderr

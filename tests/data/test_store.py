@@ -261,3 +261,12 @@ def test_a_store_whose_source_changed_is_refused_unless_wanted(tmp_path: Path) -
     assert len(PatternStore.open(store.directory, check_source=False)) == 4
     (tmp_path / "scan.npz").unlink()
     assert len(PatternStore.open(store.directory)) == 4
+
+
+def test_the_working_directory_does_not_become_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="expected a store"):
+        PatternStore.open(".")
+    with pytest.raises(StoreError, match="found the working directory"):
+        PatternStore.create(make_scan(n_scan=9, N=8), ".")
+    assert list(tmp_path.parent.glob("*.partial")) == []

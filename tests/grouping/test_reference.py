@@ -134,7 +134,7 @@ def test_a_negative_number_of_groups_is_refused() -> None:
 
 
 def test_a_number_of_groups_that_is_no_number_is_refused() -> None:
-    with pytest.raises(DtypeError, match="whole number of groups; found None"):
+    with pytest.raises(DtypeError, match="nsamples as a whole number; found None"):
         reference_groups(np.zeros((9, 2)), K=4, C=4, nsamples=None, seed=0)
 
 

@@ -55,6 +55,10 @@ def group(
 
     The groups are those that PtychoPINN's own sampler draws from the same settings, bit for bit.
     """
+    import numpy as np
+
+    from ptychofold.formats.npz_write import write_arrays
+
     if output.suffix != ".npz":
         raise ConfigError(f"expected an output file that ends in .npz; found {output}.")
     if output.is_dir():
@@ -74,8 +78,9 @@ def group(
             enable_oversampling=oversample,
             neighbor_pool_size=pool_size,
         )
-    arrays = {name: value for name, value in grouped.items() if value is not None}
-    write_arrays(output, arrays)
+    arrays = {name: np.asarray(value) for name, value in grouped.items() if value is not None}
+    with progress("writing", total=len(arrays)) as advance:
+        write_arrays(output, arrays, on_written=lambda: advance(1))
     n_made, C = grouped["nn_indices"].shape
     elapsed = seconds()
     rates = f"{quantity(n_made / elapsed)} groups/s, {quantity(n_made * C / elapsed)} patterns/s"
@@ -93,22 +98,3 @@ def grouped_table(grouped: Mapping[str, object]) -> "Table":
         else:
             table.add_row(f"[bold]{name}[/]", "none", "")
     return table
-
-
-def write_arrays(path: Path, arrays: Mapping[str, object]) -> None:
-    """Write arrays as an uncompressed NPZ without any pickle, whole or not at all."""
-    import zipfile
-
-    import numpy as np
-
-    from ptychofold.atomic import replacing
-
-    with (
-        progress("writing", total=len(arrays)) as advance,
-        replacing(path) as partial,
-        zipfile.ZipFile(partial, "x", zipfile.ZIP_STORED, allowZip64=True) as archive,
-    ):
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-            advance(1)

@@ -17,14 +17,14 @@ from ptychofold.contract import GroupedData, check_grouped, mean_energy, one_sid
 from ptychofold.data.frameworks import Framework, FrameworkArray, as_framework, tf_dataset
 from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import ConfigError
+from ptychofold.formats.npz_write import write_arrays
 from ptychofold.grouping.reference_torch import random_stream
 from ptychofold.scaling import photon_scale
 from ptychofold.validation import as_array, check_probe
 
 __all__ = ["PtychoDataContainer", "PtychoDataContainerTorch", "load"]
 
-DEFAULT_N_PHOTONS = 1e9
-"""Photon count of the TensorFlow dialect."""
+DEFAULT_N_PHOTONS = 1e9  # of the TensorFlow dialect
 
 
 class PtychoDataContainer:
@@ -113,8 +113,8 @@ class PtychoDataContainer:
 
     def to_npz(self, file_path: str | Path) -> None:
         """Write every attribute that is known."""
-        arrays = {name: self.array(name) for name in ATTRIBUTES}
-        np.savez(file_path, allow_pickle=False, **{name: a for name, a in arrays.items() if a is not None})
+        arrays = {name: found for name in ATTRIBUTES if (found := self.array(name)) is not None}
+        write_arrays(f"{str(file_path).removesuffix('.npz')}.npz", arrays)
 
     def as_tf_dataset(
         self, batch_size: int, shuffle: bool = True, *, intensity_scale: float | None = None, seed: int | None = None

@@ -59,6 +59,8 @@ OnProgress = Callable[[int, int], None]
 
 def ingest(scan: RawData, directory: Path, *, live: bool = False, on_progress: OnProgress | None = None) -> None:
     """Make a store of a scan, or finish one that was begun; see `PatternStore.create`."""
+    if directory.resolve() == Path.cwd():
+        raise StoreError(f"{directory}: expected a new directory; found the working directory. Name one in it.")
     if directory.name.endswith(PARTIAL_SUFFIX):
         raise StoreError(f"{directory}: names ending in {PARTIAL_SUFFIX} are of unfinished stores. Choose another one.")
     plan = _plan(scan, live=live)

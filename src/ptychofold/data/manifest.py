@@ -203,6 +203,7 @@ def _read_text(directory: Path) -> bytes:
 
 
 def _why_absent(directory: Path) -> str:
+    directory = directory.resolve()  # "." has no name
     partial = directory.with_name(directory.name + PARTIAL_SUFFIX)
     if directory.name.endswith(PARTIAL_SUFFIX) and directory.is_dir():
         return "this store is incomplete: its ingest has not ended. Run the ingest again; it goes on where it stopped."

@@ -2,6 +2,7 @@
 
 import struct
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, cast
 
@@ -17,7 +18,7 @@ from ptychofold.formats.view import rows_in_file
 from ptychofold.typing import ArraySource
 from ptychofold.validation import check_patterns
 
-__all__ = ["write"]
+__all__ = ["write", "write_arrays"]
 
 _Values = Shaped[np.ndarray, "..."] | ArraySource
 _ALIGNMENT = 64
@@ -46,14 +47,41 @@ def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
             raise MissingFieldError(
                 f"expected {name} in the scan to write; found None. The NPZ contract needs it.", path=path, field=name
             )
+    write_arrays(path, _arrays(fields), source=fields.path)
+    return ()
+
+
+def write_arrays(
+    path: str | Path,
+    arrays: Mapping[str, _Values],
+    *,
+    source: Path | None = None,
+    on_written: Callable[[], None] | None = None,
+) -> None:
+    """Write named arrays as an NPZ without any pickle.
+
+    Parameters
+    ----------
+    path
+        The archive.
+    arrays
+        Numbers or text; lazy ones are streamed.
+    source
+        The file that lazy ones come from, for messages.
+    on_written
+        Called after each array.
+    """
     with (
-        foreign_errors_refused(path, doing="writing the NPZ", cure="Check the folder and the space left on the disk."),
+        foreign_errors_refused(
+            Path(path), doing="writing the NPZ", cure="Check the folder and the space left on the disk."
+        ),
         replacing(path) as partial,
         zipfile.ZipFile(partial, "x", zipfile.ZIP_STORED) as archive,
     ):
-        for name, array in _arrays(fields).items():
-            _write_member(archive, name, array, source=fields.path)
-    return ()
+        for name, array in arrays.items():
+            _write_member(archive, name, array, source=source)
+            if on_written is not None:
+                on_written()
 
 
 def _arrays(fields: ScanFields) -> dict[str, _Values]:

@@ -15,7 +15,7 @@ from ptychofold.errors import ConfigError, DtypeError, GroupingError
 from ptychofold.grouping.combinations import n_combinations, unrank_combinations
 from ptychofold.grouping.groups import ScanGroups, fresh_seed, groups_from_members
 
-__all__ = ["oversampled_groups", "reference_groups", "standard_groups"]
+__all__ = ["group_size", "oversampled_groups", "reference_groups", "standard_groups", "stream_of"]
 
 
 def reference_groups(
@@ -67,7 +67,7 @@ def reference_groups(
     ConfigError
         If the seed or ``nsamples`` is out of range.
     DtypeError
-        If ``nsamples`` is not a whole number.
+        If a number is not whole.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def reference_groups(
     >>> reference_groups(points_xy, K=7, C=4, nsamples=2, seed=42).members.tolist()
     [[5, 15, 6, 12], [0, 11, 15, 14]]
     """
-    n_scan, n_groups = len(points_xy), _whole_number(nsamples)
+    n_scan, n_groups = len(points_xy), _n_groups(nsamples)
     if C == 1 or n_groups <= n_scan:
         return standard_groups(
             points_xy, K=K, C=C, nsamples=nsamples, seed=seed, sequential=sequential, seed_indices=seed_indices
@@ -105,12 +105,12 @@ def standard_groups(
 
     A group does not contain its own seed, unless the scan has no more than K points.
     """
-    n_scan, n_groups = len(points_xy), _whole_number(nsamples)
+    n_scan, n_groups = len(points_xy), _n_groups(nsamples)
     _check_sizes(n_scan, K=K, C=C)
     n_seeds = min(n_groups, n_scan)
     if seed_indices is None and sequential:
         seed_indices = np.arange(n_seeds)
-    seed, stream = (0, np.random.RandomState(0)) if seed_indices is not None else _stream(seed)
+    seed, stream = (0, np.random.RandomState(0)) if seed_indices is not None else stream_of(seed)
     if seed_indices is None:
         seed_indices = _draw_seeds(stream, n_scan, n_seeds)
     if C == 1:
@@ -135,9 +135,9 @@ def oversampled_groups(
 
     The pool of combinations is not listed: its entry e is combination ``e % comb`` of seed ``e // comb``.
     """
-    n_scan, n_groups = len(points_xy), _whole_number(nsamples)
+    n_scan, n_groups = len(points_xy), _n_groups(nsamples)
     _check_sizes(n_scan, K=K, C=C)
-    seed, stream = _stream(seed)
+    seed, stream = stream_of(seed)
     if C == 1:
         points = np.arange(n_scan) if seed_indices is None else seed_indices
         drawn = stream.choice(points, n_groups, replace=n_groups > len(points))
@@ -161,17 +161,37 @@ def oversampled_groups(
     return _complete(points_xy, members, seed_indices[row], seed)
 
 
-def _whole_number(nsamples: int | None) -> int:
-    if not isinstance(nsamples, int | np.integer):
-        raise DtypeError(
-            f"expected a whole number of groups; found {nsamples!r}. Pass nsamples as an int.", field="nsamples"
-        )
-    if nsamples < 0:
-        raise ConfigError(f"expected nsamples of at least 0; found {nsamples}.")
-    return int(nsamples)
+def group_size(gridsize: int | None) -> int:
+    """Return C = gridsize² of the contract's square grid; None means 1.
+
+    Raises
+    ------
+    GroupingError
+        If the side is below one.
+    DtypeError
+        If it is not a whole number.
+    """
+    side = 1 if gridsize is None else _whole_number(gridsize, "gridsize")
+    if side < 1:
+        raise GroupingError(f"expected gridsize of at least 1; found {side}.")
+    return side * side
+
+
+def _whole_number(value: object, name: str) -> int:
+    if not isinstance(value, int | np.integer):
+        raise DtypeError(f"expected {name} as a whole number; found {value!r}. Pass it as an int.", field=name)
+    return int(value)
+
+
+def _n_groups(nsamples: object) -> int:
+    n_groups = _whole_number(nsamples, "nsamples")
+    if n_groups < 0:
+        raise ConfigError(f"expected nsamples of at least 0; found {n_groups}.")
+    return n_groups
 
 
 def _check_sizes(n_scan: int, *, K: int, C: int) -> None:
+    _whole_number(K, "the number of neighbors")
     if n_scan < C:
         raise GroupingError(
             f"expected at least C = {C} scan points for a group; found {n_scan}. Use a smaller gridsize."
@@ -182,9 +202,11 @@ def _check_sizes(n_scan: int, *, K: int, C: int) -> None:
         )
 
 
-def _stream(seed: int | None) -> tuple[int, np.random.RandomState]:
+def stream_of(seed: int | None) -> tuple[int, np.random.RandomState]:
+    """Return a seed, a fresh one for None, and its local MT19937 stream."""
     if seed is None:
         seed = fresh_seed()
+    seed = _whole_number(seed, "seed")
     if not 0 <= seed < 2**32:
         raise ConfigError(f"expected a seed from 0 to 2**32 - 1, as the contract's stream takes; found {seed}.")
     return seed, np.random.RandomState(seed)

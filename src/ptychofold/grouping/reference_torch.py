@@ -11,7 +11,8 @@ from scipy.spatial import cKDTree
 from ptychofold.config import GroupingConfig
 from ptychofold.conventions import xy_from_yx
 from ptychofold.errors import ConfigError, GroupingError
-from ptychofold.grouping.groups import fresh_seed, group_scan
+from ptychofold.grouping.groups import group_scan
+from ptychofold.grouping.reference import stream_of
 from ptychofold.typing import Positions
 
 __all__ = ["Bounds", "draw_inner_groups", "draw_members", "inner_points", "nearest_with_self", "random_stream"]
@@ -53,8 +54,14 @@ def inner_points(positions: Positions, *, x_bounds: Bounds, y_bounds: Bounds) ->
 
 
 def random_stream(seed: int | None) -> np.random.RandomState:
-    """Return the stream of a seed; None draws a fresh one, which is logged."""
-    return np.random.RandomState(fresh_seed() if seed is None else seed)
+    """Return the stream of a seed; None draws a fresh one, which is logged.
+
+    Raises
+    ------
+    ConfigError
+        If the seed is negative or has more than 32 bits.
+    """
+    return stream_of(seed)[1]
 
 
 def draw_inner_groups(
