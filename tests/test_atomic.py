@@ -5,7 +5,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -55,11 +54,10 @@ def test_a_full_disk_ends_the_group_command_in_one_line_that_names_the_file(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np.lib.format, "write_array", full)
+    monkeypatch.setattr(zipfile.ZipFile, "open", full)
     result = CliRunner().invoke(app, ["group", str(file), "-o", str(output)])
     assert result.exit_code == 4
     assert result.stderr.splitlines() == [f"ptychofold: error: [Errno 28] No space left on device: '{output}'"]
-    monkeypatch.setattr(zipfile.ZipFile, "open", full)
     with pytest.raises(FormatError, match=rf"{tmp_path / 'b.npz'}: writing the NPZ failed: .*No space left"):
         make_scan(n_scan=4, N=16).to_file(tmp_path / "b.npz")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]

@@ -47,7 +47,8 @@ def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
             raise MissingFieldError(
                 f"expected {name} in the scan to write; found None. The NPZ contract needs it.", path=path, field=name
             )
-    write_arrays(path, _arrays(fields), source=fields.path)
+    with foreign_errors_refused(path, doing="writing the NPZ", cure="Check the folder and the space left on the disk."):
+        write_arrays(path, _arrays(fields), source=fields.path)
     return ()
 
 
@@ -58,7 +59,7 @@ def write_arrays(
     source: Path | None = None,
     on_written: Callable[[], None] | None = None,
 ) -> None:
-    """Write named arrays as an NPZ without any pickle.
+    """Write named arrays as an NPZ without any pickle, whole or not at all.
 
     Parameters
     ----------
@@ -71,13 +72,7 @@ def write_arrays(
     on_written
         Called after each array.
     """
-    with (
-        foreign_errors_refused(
-            Path(path), doing="writing the NPZ", cure="Check the folder and the space left on the disk."
-        ),
-        replacing(path) as partial,
-        zipfile.ZipFile(partial, "x", zipfile.ZIP_STORED) as archive,
-    ):
+    with replacing(path) as partial, zipfile.ZipFile(partial, "x", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             _write_member(archive, name, array, source=source)
             if on_written is not None:
