@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,18 @@ from safetensors.torch import save_file
 from ptychofold.config import GroupingConfig, ModelConfig, TrainingConfig
 from ptychofold.data import GroupedDataset
 from ptychofold.errors import CheckpointError, DivergenceError
+from ptychofold.metadata import Metadata
 from ptychofold.models import PtychographyModel
-from ptychofold.physics import Geometry
-from ptychofold.reconstruction import load_checkpoint, prediction_loader, read_description, save_checkpoint
+from ptychofold.physics import Geometry, simulate
+from ptychofold.reconstruction import (
+    load_checkpoint,
+    predict,
+    prediction_loader,
+    read_description,
+    save_checkpoint,
+    stitch,
+)
+from ptychofold.reconstruction.metrics import scan_r_factor
 from ptychofold.testing import make_scan
 
 SCAN = make_scan(n_scan=9, N=16)
@@ -89,6 +99,30 @@ def test_another_grid_or_propagation_is_refused(tmp_path: Path) -> None:
     near = Geometry(propagation="near_field", wavelength_m=1e-10, distance_m=1e-4, pixel_size_m=(1e-7, 1e-7))
     with pytest.raises(CheckpointError, match=r"geometry = far_field.*found near_field"):
         prediction_loader(found, SCAN, geometry=near)
+
+
+def test_the_near_field_that_a_scan_states_is_learned_and_asked_for() -> None:
+    assert SCAN.object is not None
+    near = Geometry(propagation="near_field", wavelength_m=1e-10, distance_m=1e-4, pixel_size_m=(1e-7, 1e-7))
+    scan, farther = (
+        simulate(SCAN.object, SCAN.probe, SCAN.positions, seed=0, n_photons=1e4, geometry=geometry)
+        for geometry in (near, near.replace(distance_m=2e-4))
+    )
+    model = PtychographyModel.for_scan(scan, ModelConfig(lift_steps=1))
+    assert model.contract.geometry == near
+    assert Geometry.of(model.forward_model.propagator) == near
+    result = stitch(predict(model, prediction_loader(model, scan)), scan)
+    assert result.geometry == near
+    explained = scan_r_factor(scan, SCAN.object, scan.probe, scan.positions)
+    assert explained < 0.5 * scan_r_factor(scan, SCAN.object, scan.probe, scan.positions, geometry=Geometry())
+    with pytest.raises(CheckpointError, match=r"geometry = far_field.*found near_field over 0.0001 m"):
+        prediction_loader(model_for(), scan)
+    with pytest.raises(CheckpointError, match=r"near_field over 0.0001 m.*found near_field over 0.0002 m"):
+        prediction_loader(model, farther)
+    silent = replace(scan, metadata=Metadata())
+    prediction_loader(model, silent)
+    wavelength_given = Geometry(wavelength_m=1e-10)
+    prediction_loader(model_for(), silent, geometry=wavelength_given)
 
 
 def test_a_file_that_is_missing_cut_or_foreign_is_refused(tmp_path: Path) -> None:

@@ -181,8 +181,9 @@ def test_a_near_field_scan_is_found_with_its_geometry(scan: RawData) -> None:
     assert scan.object is not None
     near = simulate(scan.object, scan.probe, scan.positions, seed=0, n_photons=1e6, geometry=geometry)
     result = reconstruct(near, GradientConfig(epochs=8), geometry=geometry)
-    assert result.r_factor < 0.5 * reconstruct(near, GradientConfig(epochs=8)).r_factor
+    assert result.r_factor < 0.5 * reconstruct(near, GradientConfig(epochs=8), geometry=Geometry()).r_factor
     assert result.geometry == geometry
+    assert reconstruct(near, GradientConfig(epochs=8)).r_factor == result.r_factor
 
 
 def test_the_same_seed_gives_the_same_bits_and_reports_every_epoch(scan: RawData) -> None:
@@ -253,3 +254,26 @@ def test_settings_and_starts_that_cannot_be_are_refused(scan: RawData) -> None:
         reconstruct(scan.subset([0]), GradientConfig(held_out=0.5))
     with pytest.raises(ShapeError, match="expected a reconstruction of 5 positions"):
         reconstruct(scan.subset(range(5)), GradientConfig(), start=reconstruct(scan, GradientConfig(epochs=1)))
+
+
+def test_an_object_too_small_for_the_positions_is_no_start(scan: RawData) -> None:
+    assert scan.object is not None
+    small = np.ascontiguousarray(scan.object[:12, :12])
+    with pytest.raises(ShapeError, match=r"object that holds the patches.*found one of 12 × 12 pixels, beyond which"):
+        reconstruct(scan, GradientConfig(epochs=1), start=small)
+    with pytest.raises(ShapeError, match="found one of 12 × 12"):
+        reconstruct(replace(scan, object=small), GradientConfig(epochs=1, start="scan"))
+    result = reconstruct(scan, GradientConfig(epochs=1))
+    cut = replace(result, object=small, coverage=np.ascontiguousarray(result.coverage[:12, :12]))
+    with pytest.raises(ShapeError, match="found one of 12 × 12"):
+        reconstruct(scan, GradientConfig(epochs=1), start=cut)
+    anew = reconstruct(replace(scan, object=small), GradientConfig(epochs=1))
+    assert anew.r_factor == reconstruct(replace(scan, object=None, patches=None), GradientConfig(epochs=1)).r_factor
+
+
+def test_a_probe_of_another_size_than_the_patterns_is_no_start(scan: RawData) -> None:
+    other = make_scan(n_scan=len(scan), N=2 * scan.N)
+    with pytest.raises(ShapeError, match=rf"probe of {scan.N} × {scan.N} pixels to begin with.*found {other.N} × "):
+        reconstruct(scan, GradientConfig(epochs=1), probe=other.probe)
+    with pytest.raises(ShapeError, match=rf"probe of {scan.N} × {scan.N} pixels to begin with"):
+        reconstruct(scan, GradientConfig(epochs=1), start=reconstruct(other, GradientConfig(epochs=1)))

@@ -189,6 +189,12 @@ def test_every_schedule_runs_to_its_end(scan: RawData, schedule: str) -> None:
     assert fit(model_for(scan), loader_for(scan), None, QUICK.replace(schedule=schedule)).n_steps == 6
 
 
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 8, 9, 10, 19, 20])
+def test_one_cycle_runs_for_any_number_of_steps(scan: RawData, n_steps: int) -> None:
+    one_batch = make_loader(GroupedDataset(scan, GroupingConfig(seed=0)), LoaderConfig(batch_size=16))
+    assert fit(model_for(scan), one_batch, None, QUICK.replace(epochs=n_steps)).n_steps == n_steps
+
+
 def test_a_run_without_progress_stops_early(scan: RawData) -> None:
     config = QUICK.replace(epochs=20, learning_rate=1e-12, early_stopping=2)
     assert len(fit(model_for(scan), loader_for(scan), loader_for(scan, shuffle=False), config).epochs) < 8

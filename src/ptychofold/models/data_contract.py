@@ -41,12 +41,12 @@ class DataContract:
 
     @classmethod
     def of(cls, scan: RawData, *, geometry: Geometry | None = None) -> Self:
-        """Describe a scan."""
+        """Describe a scan, and the propagation that it states unless another is given."""
         return cls(
             N=scan.N,
             n_modes=len(scan.probe),
             measurement=scan.measurement,
-            geometry=geometry or Geometry(),
+            geometry=geometry or Geometry.of_scan(scan.metadata),
             wavelength_m=scan.metadata.wavelength_m,
             pixel_size_m=scan.metadata.pixel_size_m,
         )
@@ -58,12 +58,20 @@ class DataContract:
     def check(self, scan: RawData, *, geometry: Geometry | None = None) -> None:
         """Refuse a scan that the model was not made for.
 
+        Parameters
+        ----------
+        scan
+            What it says is compared; what it does not say agrees with all.
+        geometry
+            How it was measured, if it does not state that itself or wrongly.
+
         Raises
         ------
         CheckpointError
             If N, the probe's modes, the measurement, wavelength, pixel size or propagation differ.
         """
-        found = type(self).of(scan, geometry=geometry or self.geometry)
+        stated = geometry or Geometry.stated_by(scan.metadata) or self.geometry
+        found = type(self).of(scan, geometry=stated)
         fixes = {
             "N": "Crop, bin or pad the scan",
             "n_modes": "Give the scan a probe with as many modes",
@@ -125,6 +133,10 @@ def _alike(ours: object, theirs: object) -> bool:
     """Whether facts agree; what one side does not know agrees with all."""
     if ours is None or theirs is None:
         return True
+    if isinstance(ours, Geometry) and isinstance(theirs, Geometry):
+        if ours.propagation != theirs.propagation or ours.propagation == "far_field":
+            return ours.propagation == theirs.propagation
+        return all(_alike(getattr(ours, name), getattr(theirs, name)) for name in Geometry.model_fields)
     if isinstance(ours, tuple) and isinstance(theirs, tuple):
         return all(_alike(a, b) for a, b in zip(ours, theirs, strict=True))
     if isinstance(ours, float) and isinstance(theirs, float):
@@ -133,4 +145,6 @@ def _alike(ours: object, theirs: object) -> bool:
 
 
 def _said(fact: object) -> str:
-    return fact.propagation if isinstance(fact, Geometry) else str(fact)
+    if not isinstance(fact, Geometry):
+        return str(fact)
+    return fact.propagation if fact.distance_m is None else f"{fact.propagation} over {fact.distance_m:.6g} m"

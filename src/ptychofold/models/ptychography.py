@@ -119,7 +119,7 @@ class PtychographyModel(nn.Module):
         config
             Settings.
         geometry
-            How exit waves reach the detector; far field if None.
+            How exit waves reach the detector; what the scan states if None.
         training
             Scan points of the training split, the only ones that statistics are taken from; all if None.
 

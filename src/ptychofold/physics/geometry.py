@@ -56,12 +56,19 @@ class Geometry(Config):
     @classmethod
     def of_scan(cls, metadata: Metadata) -> Self:
         """Describe the propagation that a scan's metadata state; the far field where they state none."""
+        return cls.stated_by(metadata) or cls()
+
+    @classmethod
+    def stated_by(cls, metadata: Metadata) -> Self | None:
+        """Describe the propagation that a scan's metadata state; None where they state none."""
         stated = metadata.geometry
-        if stated is None or stated.field == "far_field":
+        if stated is None or (stated.propagation is None and stated.field == "far_field"):
+            return None
+        if stated.field == "far_field":
             return cls()
         return cls(
             propagation="near_field",
-            wavelength_m=stated.wavelength,
+            wavelength_m=stated.wavelength or metadata.wavelength_m,
             distance_m=stated.effective_distance_m,
             pixel_size_m=metadata.pixel_size_m,
         )

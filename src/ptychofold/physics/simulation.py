@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Complex64, Float64, Num, Shaped
 
-from ptychofold.config import SimulationConfig
+from ptychofold.config import ScanGeometry, SimulationConfig
 from ptychofold.errors import DomainError, ShapeError
 from ptychofold.metadata import Metadata
 from ptychofold.physics.forward import ForwardModel
@@ -102,6 +102,7 @@ def simulate(
             wavelength_m=geometry.wavelength_m,
             pixel_size_m=geometry.pixel_size_m,
             n_photons=n_photons,
+            geometry=_stated(geometry),
             extra={"simulation": {"seed": seed, "geometry": geometry.model_dump(mode="json")}},
         ),
     )
@@ -172,6 +173,13 @@ def simulate_in_probe_units(
         measurement="amplitude",
     )
     return scan, photon_scale(n_photons, float(dosed.energies().mean()) / unit**2)
+
+
+def _stated(geometry: Geometry) -> ScanGeometry | None:
+    """Return a near field as a scan states it; a simulated far field has no set-up to tell of."""
+    if geometry.propagation == "far_field":
+        return None
+    return ScanGeometry.from_mapping(geometry.model_dump())
 
 
 def _with_power(probe: Complex64[np.ndarray, "mode N N"], n_photons: float) -> Complex64[np.ndarray, "mode N N"]:

@@ -17,6 +17,9 @@ from ptychofold.reconstruction.stitching import fit_scale
 
 __all__ = ["Beginning", "Engine", "Guess"]
 
+OVERHANG = 8
+"""Part of a patch that may lie beyond the object: refined positions move, and hardly any light falls there."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Guess:
@@ -70,12 +73,13 @@ class Beginning:
             moved = start.scan.positions_nominal - scan.positions_nominal
             shift = start.shift + np.rint(moved.mean(axis=0))
         else:
-            known = start if start is not None else scan.object
+            known = start if start is not None else _object_that_holds(scan)
             shape, shift = object_frame(scan.positions, scan.N, None if known is None else _shape(known))
             canvas = np.ones(shape, np.complex64) if start is None else _filled(start)
             positions = scan.positions + shift
         if probe is None:
             probe = start.probe if isinstance(start, Reconstruction) else scan.probe
+        _check_fit(canvas, probe, positions, N=scan.N)
         probe = _with_modes(probe, config)
         scale = fit_scale(scan.subset(fitted), canvas, probe, positions[fitted], geometry=geometry)
         guess = Guess(object=canvas, probe=(probe * scale).astype(np.complex64), positions=positions)
@@ -102,6 +106,43 @@ def _object_of(scan: RawData) -> Complex64[np.ndarray, "H W"]:
             field="object",
         )
     return scan.object
+
+
+def _object_that_holds(scan: RawData) -> Complex64[np.ndarray, "H W"] | None:
+    """Return the scan's object if its frame is large enough for the scan to begin anew in it."""
+    if scan.object is None or _overhang(_shape(scan.object), scan.positions, N=scan.N) > 0:
+        return None
+    return scan.object
+
+
+def _check_fit(
+    canvas: Complex64[np.ndarray, "H W"],
+    probe: Complex64[np.ndarray, "mode N M"],
+    positions: Float64[np.ndarray, "scan 2"],
+    *,
+    N: int,
+) -> None:
+    if probe.shape[1:] != (N, N):
+        raise ShapeError(
+            f"expected a probe of {N} × {N} pixels to begin with, the size of the patterns; found "
+            f"{' × '.join(map(str, probe.shape[1:]))}. Crop or pad it, or take that of a scan like this one.",
+            field="probe",
+        )
+    beyond = _overhang(_shape(canvas), positions, N=N)
+    if beyond > N // OVERHANG:
+        raise ShapeError(
+            "expected an object that holds the patches of all positions; found one of "
+            f"{' × '.join(map(str, canvas.shape))} pixels, beyond which they reach by {beyond:.0f}. Begin with an "
+            "object in the scan's frame, or with a flat one.",
+            field="object",
+        )
+
+
+def _overhang(shape: tuple[int, int], positions: Float64[np.ndarray, "scan 2"], *, N: int) -> float:
+    """Return by how many pixels patches reach beyond an object; 0 or less if none does."""
+    first = np.floor(positions.min(axis=0)) - N // 2
+    last = np.floor(positions.max(axis=0)) - N // 2 + N
+    return float(max((-first).max(), (last - shape).max()))
 
 
 def _shape(canvas: Complex64[np.ndarray, "H W"]) -> tuple[int, int]:

@@ -101,7 +101,7 @@ def prediction_loader(
     scan
         A scan that the model was made for, or another like it; `PatternStore.scan` is one.
     geometry
-        How the scan was measured; taken to be the model's if None.
+        How the scan was measured; what it states if None, and as in training if it states nothing.
     groups
         Groups to predict; `covering_groups` of the model's group size if None.
     loader

@@ -91,7 +91,8 @@ def reconstruct(
     MissingFieldError
         If the scan's object is asked for and there is none.
     ShapeError
-        If the object to begin with is too small for the positions, or no pattern is left to fit.
+        If the object to begin with is too small for the positions, the probe of another size than the patterns, or no
+        pattern is left to fit.
     DomainError
         If a pattern is negative or not finite.
     ReconstructionDivergedError

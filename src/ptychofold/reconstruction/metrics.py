@@ -59,13 +59,13 @@ def scan_r_factor(
     positions
         (scan, 2), (y, x) in pixels of the object.
     geometry
-        Propagation; far field if None.
+        Propagation; what the scan states if None.
     rows
         Scan points that count; all if None.
     progress
         Told the number of patterns done.
     """
-    model = ForwardModel(torch.tensor(probe), propagator=(geometry or Geometry()).propagator())
+    model = ForwardModel(torch.tensor(probe), propagator=(geometry or Geometry.of_scan(scan.metadata)).propagator())
     object_, at = torch.tensor(canvas), torch.tensor(positions)
     chosen = np.arange(len(scan)) if rows is None else rows.astype(np.int64)
     bad = None if scan.bad_pixels is None else torch.tensor(scan.bad_pixels)

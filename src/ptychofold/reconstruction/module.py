@@ -162,7 +162,9 @@ class TrainingModule(LightningModule):
         if self.settings.schedule == "cosine":
             return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
         largest = [group["lr"] for group in optimizer.param_groups]
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, largest, total_steps=n_steps + 1, pct_start=0.1)
+        # one step to rise and one to fall at least, as torch divides by their lengths
+        total = max(n_steps + 1, 3)
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, largest, total_steps=total, pct_start=max(0.1, 2 / total))
 
     def _share(self, source: BatchSource, config: LoaderConfig, *, even_ranks: bool) -> GroupLoader:
         return make_loader(

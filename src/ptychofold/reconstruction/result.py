@@ -48,7 +48,7 @@ class Summary(Config):
     """Share of the power in each probe mode, for people who read the file."""
     shift: tuple[float, float] = (0.0, 0.0)
     """Whole pixels that were added to the positions of the scan as it was given, those of the file included."""
-    geometry: Geometry = Geometry()
+    geometry: Geometry | None = None
     """Propagation."""
     seconds: float = 0.0
     """Time that the reconstruction took."""
@@ -171,9 +171,10 @@ class Reconstruction:
         known = Summary.from_mapping(said) if isinstance(said, Mapping) else Summary()
         plain = replace(scan, metadata=replace(scan.metadata, extra=extra))
         canvas, probe, positions = scan.object, scan.probe, scan.positions
+        geometry = Geometry.of_scan(plain.metadata) if known.geometry is None else known.geometry
         r_factor = known.r_factor
         if r_factor is None:
-            r_factor = scan_r_factor(plain, canvas, probe, positions, geometry=known.geometry)
+            r_factor = scan_r_factor(plain, canvas, probe, positions, geometry=geometry)
         return cls(
             scan=plain,
             object=canvas,
@@ -186,7 +187,7 @@ class Reconstruction:
             r_factor_held_out=known.r_factor_held_out,
             held_out=np.array(known.held_out, np.int64),
             losses=known.losses,
-            geometry=known.geometry,
+            geometry=geometry,
             provenance=known.provenance,
             seconds=known.seconds,
             cpu_seconds=known.cpu_seconds,

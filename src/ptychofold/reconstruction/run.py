@@ -51,8 +51,8 @@ class RunConfig(Config):
     loader: LoaderConfig = Field(default_factory=LoaderConfig)
     """Batches."""
 
-    geometry: Geometry = Field(default_factory=Geometry)
-    """Propagation."""
+    geometry: Geometry | None = None
+    """Propagation; None is what the scan states."""
 
     model: ModelConfig = Field(default_factory=ModelConfig)
     """The network."""

@@ -148,7 +148,7 @@ def stitch(
     weight
         (N, N), trust in each pixel of a patch; the probe's intensity if None.
     geometry
-        Propagation; far field if None.
+        Propagation; what the scan states if None.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def stitch(
     DivergenceError
         If a patch was not finite.
     """
-    geometry = Geometry() if geometry is None else geometry
+    geometry = Geometry.of_scan(scan.metadata) if geometry is None else geometry
     probe = scan.probe if probe is None else probe
     shape, shift = object_frame(scan.positions, scan.N, None if scan.object is None else _shape(scan.object))
     stitcher = Stitcher(shape, weight=illumination(torch.tensor(probe)) if weight is None else torch.tensor(weight))
