@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import ptychofold as pf
-from ptychofold.errors import ConfigError, DomainError, MissingFieldError, ShapeError
+from ptychofold.errors import ConfigError, DomainError, FormatError, MissingFieldError, ShapeError
 from ptychofold.formats import read_fields
+from ptychofold.preprocess import replay
 
 N_SCAN, N = 6, 8
 RNG = np.random.default_rng(0)
@@ -113,7 +114,7 @@ def test_dark_flat_monitor_filter_and_mask_are_applied_and_recorded(tmp_path: Pa
     assert scan.bad_pixels is not None
     assert np.flatnonzero(scan.bad_pixels.any(axis=1)).tolist() == [N - 1]
     np.testing.assert_allclose(_patterns(scan)[:, :-1], want[:, :-1], rtol=1e-6)
-    assert [step["step"] for step in scan.metadata.history] == ["background", "flat", "monitor", "frames"]
+    assert [step["step"] for step in scan.metadata.history] == ["frames", "background", "flat", "monitor"]
     assert len(scan.positions) == 5
 
 
@@ -142,6 +143,10 @@ def test_probe_and_object_pixels_can_be_given(tmp_path: Path) -> None:
             MissingFieldError,
             r"masks\.h5: expected the data set x .*holds good",
         ),
+        ('keep = "motors/lines"', SEPARATE, ShapeError, r"motors/lines with one number for each of the 6 .*shape \(2,\)"),
+        ('mask = "i0"', SEPARATE, ShapeError, r"mask = i0 of the frames' shape \(8, 8\); found \(6,\)"),
+        ('zero_frequency = "corner"\ndark = "i0"', SEPARATE, ShapeError, r"background as one frame of rows .*\(6,\)"),
+        ('probe = "gone.h5:probe"', SEPARATE, FormatError, r"gone\.h5: expected a file; found nothing .* Check the path"),
         ("", 'both = "dark"\nframe = {}', ShapeError, r"positions for 6 patterns; found \(8, 8\)"),
         ("", SEPARATE.replace("motors/y", "motors/lines"), ShapeError, "found 2 y and 6 x. For coordinates of lines"),
         ("", 'y = "motors/y"\nframe = {}', ConfigError, "positions are either both=…, or y=… and x=…"),
@@ -174,3 +179,45 @@ def test_frames_of_two_axes_and_a_drifting_energy_are_refused(tmp_path: Path) ->
 def test_the_schema_in_the_documentation_is_that_of_the_class() -> None:
     schema = Path(__file__).parents[2] / "docs" / "formats" / "recipe.schema.json"
     assert json.loads(schema.read_text(encoding="utf-8")) == pf.RecipeConfig.model_json_schema()
+
+
+@pytest.mark.parametrize(
+    "lie", [{"transposed": True}, {"zero_frequency": "corner"}, {"transposed": True, "zero_frequency": "corner"}]
+)
+def test_mask_dark_and_flat_lie_as_the_frames_of_the_file_do(tmp_path: Path, lie: dict[str, object]) -> None:
+    """All per-pixel arrays of a detector share the layout of its frames, and are changed with them."""
+
+    def stored(frames: np.ndarray) -> np.ndarray:
+        frames = np.fft.ifftshift(frames, axes=(-2, -1)) if "zero_frequency" in lie else frames
+        return frames.swapaxes(-1, -2) if "transposed" in lie else frames
+
+    dark, flat, bad = np.zeros((N, N)), np.ones((N, N)), np.zeros((N, N), np.uint8)
+    dark[1, 6], flat[2, 5], bad[0, 3] = 7, 2, 1
+    with h5py.File(tmp_path / "own.h5", "w") as file:
+        for name, array in {"frames": COUNTS + dark, "dark": dark, "flat": flat, "bad": bad}.items():
+            file[name] = stored(array)
+    settings = 'dark = "own.h5:dark"\nflat = "own.h5:flat"\nmask = "own.h5:bad"\n'
+    settings += "\n".join(f"{name} = {json.dumps(value)}" for name, value in lie.items())
+    text = BASE.format(settings=settings, positions=SEPARATE).replace("raw/frames", "own.h5:frames")
+    (tmp_path / "recipe.toml").write_text(text)
+    scan = pf.read(_write(tmp_path), recipe=tmp_path / "recipe.toml", probe="estimate")
+    np.testing.assert_allclose(_patterns(scan), COUNTS / flat, rtol=1e-6)
+    assert scan.bad_pixels is not None
+    assert np.argwhere(scan.bad_pixels).tolist() == [[0, 3]]
+    plain = BASE.format(settings=settings.split("\n", 2)[2], positions=SEPARATE).replace("raw/frames", "own.h5:frames")
+    (tmp_path / "recipe.toml").write_text(plain)
+    again = pf.read(tmp_path / "scan.h5", recipe=tmp_path / "recipe.toml", probe="estimate")
+    replayed = again.preprocessed(replay(scan.metadata.history))
+    np.testing.assert_array_equal(_patterns(replayed), _patterns(scan))
+
+
+def test_patterns_are_left_out_before_the_monitor_is_looked_at(tmp_path: Path) -> None:
+    path = _write(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["dead_i0"] = np.array([1.0, 1, 0, 1, 1, 2])
+    (tmp_path / "recipe.toml").write_text(
+        BASE.format(settings='monitor = "dead_i0"\nkeep = "shutter"', positions=SEPARATE)
+    )
+    scan = pf.read(path, recipe=tmp_path / "recipe.toml", probe="estimate")
+    np.testing.assert_allclose(_patterns(scan)[-1], COUNTS[5] / 2, rtol=1e-6)
+    assert len(scan) == 5

@@ -16,6 +16,7 @@ __all__ = [
     "BinStep",
     "CropStep",
     "FlatStep",
+    "FrameFile",
     "FrameStep",
     "InpaintStep",
     "MaskStep",
@@ -78,7 +79,16 @@ class BinStep(Config):
     """Far field: the probe's window shrinks. Near field: object pixels grow. None asks the scan."""
 
 
-class BackgroundStep(Config):
+class FrameFile(Config):
+    """How a frame of a side file lies, where it lies as the detector's own file has its frames and not as the scan."""
+
+    transposed: bool = False
+    """Its rows and columns are exchanged."""
+    zero_frequency: Literal["middle", "corner"] = "middle"
+    """Where it has the zero frequency."""
+
+
+class BackgroundStep(FrameFile):
     """Subtract dark counts and clip at zero."""
 
     step: Literal["background"] = "background"
@@ -90,7 +100,7 @@ class BackgroundStep(Config):
     """CRC-32 of the numbers in the file; filled in when the step runs."""
 
 
-class FlatStep(Config):
+class FlatStep(FrameFile):
     """Divide intensities by the response of the pixels; pixels without response become bad."""
 
     step: Literal["flat"] = "flat"
@@ -110,7 +120,7 @@ class MonitorStep(Config):
     """CRC-32 of the numbers in the file; filled in when the step runs."""
 
 
-class MaskStep(Config):
+class MaskStep(FrameFile):
     """Mark pixels bad."""
 
     step: Literal["mask"] = "mask"

@@ -138,7 +138,8 @@ def _prepared(found: ScanFields, path: Path, reading: ReadingConfig) -> ScanFiel
     """Do what a recipe says to the patterns, when they are read."""
     if reading.recipe is None:
         return found
-    steps = steps_of(path, RecipeConfig.from_toml(reading.recipe))
+    n_scan = 0 if found.patterns is None else found.patterns.shape[0]
+    steps = steps_of(path, RecipeConfig.from_toml(reading.recipe), n_scan=n_scan)
     if not steps.steps:
         return found
     from ptychofold.preprocess import preprocess  # brings SciPy's image filters, which few scans need

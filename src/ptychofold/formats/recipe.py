@@ -12,9 +12,10 @@ from ptychofold.config import ScanGeometry
 from ptychofold.config.preprocess import BackgroundStep, FlatStep, FrameStep, MonitorStep, PreprocessConfig, Step
 from ptychofold.config.recipe import RecipeConfig, RecipePositions, RecordedNumber
 from ptychofold.errors import DomainError, MissingFieldError, ShapeError
+from ptychofold.formats.base import check_file
 from ptychofold.formats.concatenated import concatenated
 from ptychofold.formats.fields import ScanFields
-from ptychofold.formats.frame_changes import CornerToMiddle, Transposed
+from ptychofold.formats.frame_changes import changed_frame, frame_changes
 from ptychofold.formats.hdf5 import open_array, open_file, read_all
 from ptychofold.formats.hdf5_items import numbers, tree
 from ptychofold.formats.lazy import ArrayInMemory, MappedArray
@@ -41,8 +42,9 @@ def read_by_recipe(path: Path, recipe: RecipeConfig, *, lazy: bool) -> ScanField
     """
     references = (recipe.patterns,) if isinstance(recipe.patterns, str) else recipe.patterns
     patterns = concatenated([_patterns(path, reference, recipe) for reference in references])
-    if recipe.zero_frequency == "corner":
-        patterns = TransformedSource(patterns, CornerToMiddle())
+    bad_pixels = _mask(path, recipe, frame=patterns.shape[1:])
+    for change in frame_changes(transposed=recipe.transposed, zero_frequency=recipe.zero_frequency):
+        patterns = TransformedSource(patterns, change)
     probe_yx = recipe.positions.frame.probe_yx(_positions(path, recipe.positions, n_scan=patterns.shape[0]))
     in_pixels = recipe.positions.frame.unit == "px"
     geometry = recipe.geometry.updated(_recorded(path, recipe))
@@ -57,7 +59,7 @@ def read_by_recipe(path: Path, recipe: RecipeConfig, *, lazy: bool) -> ScanField
         origin=recipe.origin,
         probe=_array(path, recipe.probe),
         object=_array(path, recipe.object),
-        bad_pixels=_mask(path, recipe),
+        bad_pixels=bad_pixels,
         measurement=recipe.measurement,
         measurement_reason="the recipe says so",
         metadata=Metadata(wavelength_m=geometry.wavelength, pixel_size_m=geometry.pixel_size_m, geometry=geometry),
@@ -65,18 +67,32 @@ def read_by_recipe(path: Path, recipe: RecipeConfig, *, lazy: bool) -> ScanField
     )
 
 
-def steps_of(path: Path, recipe: RecipeConfig) -> PreprocessConfig:
-    """Return what the recipe does to the patterns: frame filter, dark, flat, monitor, then its own steps."""
+def steps_of(path: Path, recipe: RecipeConfig, *, n_scan: int) -> PreprocessConfig:
+    """Return what the recipe does to the patterns: frame filter, dark, flat, monitor, then its own steps.
+
+    Raises
+    ------
+    ShapeError
+        If the frame filter has not one number for each of the ``n_scan`` patterns.
+    """
     steps: list[Step] = []
-    if recipe.dark is not None:
-        steps.append(BackgroundStep(file=_side_file(path, recipe.dark)))
-    if recipe.flat is not None:
-        steps.append(FlatStep(file=_side_file(path, recipe.flat)))
-    if recipe.monitor is not None:
-        steps.append(MonitorStep(file=_side_file(path, recipe.monitor)))
     keep = _array(path, recipe.keep)
     if keep is not None:
+        if keep.size != n_scan:
+            raise ShapeError(
+                f"expected keep = {recipe.keep} with one number for each of the {n_scan} patterns; found shape "
+                f"{keep.shape}.",
+                path=path,
+                field="patterns",
+            )
         steps.append(FrameStep(drop=tuple(np.flatnonzero(keep.ravel() == 0).tolist())))
+    lie: dict[str, object] = {"transposed": recipe.transposed, "zero_frequency": recipe.zero_frequency}
+    if recipe.dark is not None:
+        steps.append(BackgroundStep.from_mapping({"file": _side_file(path, recipe.dark), **lie}))
+    if recipe.flat is not None:
+        steps.append(FlatStep.from_mapping({"file": _side_file(path, recipe.flat), **lie}))
+    if recipe.monitor is not None:
+        steps.append(MonitorStep(file=_side_file(path, recipe.monitor)))
     return PreprocessConfig(steps=(*steps, *recipe.steps))
 
 
@@ -94,6 +110,7 @@ def _side_file(path: Path, reference: str) -> str:
 @contextmanager
 def _opened(path: Path, reference: str) -> Iterator[h5py.Dataset]:
     file_path, key = _split(path, reference)
+    check_file(file_path)
     with open_file(file_path) as file:
         item = file.get(key)
         if not isinstance(item, h5py.Dataset):
@@ -121,8 +138,7 @@ def _patterns(path: Path, reference: str, recipe: RecipeConfig) -> ArraySource:
         source: ArraySource = open_array(item)
         if recipe.frames_last:
             source = _frames_first(source, item)
-    source = RasterRows(source) if len(source.shape) == 4 else source
-    return TransformedSource(source, Transposed()) if recipe.transposed else source
+    return RasterRows(source) if len(source.shape) == 4 else source
 
 
 def _frames_first(source: ArraySource, item: h5py.Dataset) -> ArraySource:
@@ -166,12 +182,19 @@ def _unfit(path: Path, n_scan: int, found: str) -> ShapeError:
     )
 
 
-def _mask(path: Path, recipe: RecipeConfig) -> Bool[np.ndarray, "N N"] | None:
+def _mask(path: Path, recipe: RecipeConfig, *, frame: tuple[int, ...]) -> Bool[np.ndarray, "N M"] | None:
+    """Return the mask as the changed frames lie; ``frame`` is the shape of those in the file."""
     mask = _array(path, recipe.mask)
     if mask is None:
         return None
+    if mask.shape != frame:
+        raise ShapeError(
+            f"expected mask = {recipe.mask} of the frames' shape {frame}; found {mask.shape}.",
+            path=path,
+            field="bad_pixels",
+        )
     bad = np.asarray((mask != 0) != recipe.mask_good)
-    return bad.T if recipe.transposed else bad
+    return changed_frame(bad, transposed=recipe.transposed, zero_frequency=recipe.zero_frequency, name="mask")
 
 
 def _recorded(path: Path, recipe: RecipeConfig) -> ScanGeometry:

@@ -8,7 +8,7 @@ from jaxtyping import Int64, Shaped
 from ptychofold.formats.transformed import TransformedSource
 from ptychofold.typing import ArraySource
 
-__all__ = ["RowView", "rows_in_file"]
+__all__ = ["RowView", "length_in_file", "rows_in_file"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,3 +59,15 @@ def rows_in_file(source: ArraySource, rows: Int64[np.ndarray, " n"]) -> Int64[np
     if isinstance(source, TransformedSource):
         return rows_in_file(source.source, rows)
     return rows_in_file(source.source, source.rows[rows]) if isinstance(source, RowView) else rows
+
+
+def length_in_file(source: ArraySource) -> int:
+    """Return the number of rows of the file, or of the array in memory, that a source shows some rows of.
+
+    Examples
+    --------
+    >>> from ptychofold.formats.lazy import ArrayInMemory
+    >>> length_in_file(RowView(ArrayInMemory(np.zeros((9, 2, 2))), np.array([7, 3])))
+    9
+    """
+    return length_in_file(source.source) if isinstance(source, TransformedSource | RowView) else source.shape[0]

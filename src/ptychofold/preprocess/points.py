@@ -10,7 +10,7 @@ from ptychofold.config.preprocess import FrameStep, MonitorStep, PositionStep
 from ptychofold.errors import DomainError, ShapeError
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.transformed import TransformedSource
-from ptychofold.formats.view import RowView
+from ptychofold.formats.view import RowView, length_in_file, rows_in_file
 from ptychofold.preprocess.frames import Rescaled
 from ptychofold.preprocess.sources import checked_side_array, known_measurement, patterns_of, positions_of
 from ptychofold.reading import read_intensity
@@ -71,10 +71,16 @@ def apply_positions(step: PositionStep, found: ScanFields) -> ScanFields:
 
 
 def apply_monitor(step: MonitorStep, found: ScanFields) -> ScanFields:
-    """Divide intensities by the monitor's value relative to its median."""
+    """Divide intensities by the monitor's value relative to its median.
+
+    A monitor of all patterns of the file also fits a scan of which points have been left out.
+    """
     patterns = patterns_of(found)
     flux: Shaped[np.ndarray, ...] = checked_side_array(step.file, step.checksum)
-    if flux.shape != patterns.shape[:1]:
+    rows: Int64[np.ndarray, " n"] = np.arange(patterns.shape[0])
+    if flux.shape != rows.shape and flux.shape == (length_in_file(patterns),):
+        flux = flux[rows_in_file(patterns, rows)]
+    if flux.shape != rows.shape:
         raise ShapeError(
             f"monitor: expected one value for each of {patterns.shape[0]} patterns; found shape {flux.shape}.",
             path=step.file,
