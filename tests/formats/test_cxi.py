@@ -1,5 +1,6 @@
 """CXI: names that vary, signs, units, masks, and the measured near-field scan in its three layouts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 
 import ptychofold as pf
+from ptychofold.config import PositionStep, PreprocessConfig
 from ptychofold.errors import DomainError, MissingFieldError, ShapeError
 from ptychofold.formats import identify, read_fields
+from ptychofold.testing import make_scan
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 P25 = DATA / "PETRAIII_P25_Near_Field_Ptycho.cxi"
@@ -118,6 +121,80 @@ def test_a_missing_distance_is_named_with_its_option_and_supplied_by_it(tmp_path
 def test_an_energy_that_is_not_in_joules_is_refused(tmp_path: Path) -> None:
     path = _edit(_make(tmp_path / "a.cxi"), "entry_1/instrument_1/source_1/energy", 8000.0)
     with pytest.raises(DomainError, match=r"photon energy in joules.* found 8000\. If that is in eV.*--energy-ev"):
+        pf.read(path, probe="estimate")
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("um", 1e6), ("mm", 1e3), ("µm", 1e6), ("nm", 1e9), ("m", 1.0)])
+def test_a_length_is_read_in_the_unit_that_the_file_states(tmp_path: Path, unit: str, scale: float) -> None:
+    want = pf.read(_make(tmp_path / "metres.cxi"), probe="estimate")
+    path = _make(tmp_path / "other.cxi")
+    detector = "entry_1/instrument_1/detector_1"
+    for name in ("entry_1/sample_1/geometry_1/translation", f"{detector}/x_pixel_size", f"{detector}/distance"):
+        with h5py.File(path, "r+") as file:
+            values = np.asarray(file[name][()])
+            del file[name]
+            file[name] = values * scale
+            file[name].attrs["units"] = np.bytes_(unit.encode()) if unit == "mm" else unit
+    scan = pf.read(path, probe="estimate")
+    np.testing.assert_allclose(scan.positions, want.positions, rtol=1e-9)
+    assert scan.metadata.pixel_size_m == pytest.approx(want.metadata.pixel_size_m, rel=1e-9)
+
+
+def test_an_energy_is_read_in_the_unit_that_the_file_states(tmp_path: Path) -> None:
+    path = _edit(_make(tmp_path / "a.cxi"), "entry_1/instrument_1/source_1/energy", 8.0)
+    with h5py.File(path, "r+") as file:
+        file["entry_1/instrument_1/source_1/energy"].attrs["units"] = "keV"
+    assert pf.read(path, probe="estimate").metadata.wavelength_m == pytest.approx(1.549802e-10, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sample_1/geometry_1/translation", "instrument_1/detector_1/x_pixel_size"])
+def test_a_unit_that_is_not_known_is_refused(tmp_path: Path, name: str) -> None:
+    path = _make(tmp_path / "a.cxi")
+    with h5py.File(path, "r+") as file:
+        file[f"entry_1/{name}"].attrs["units"] = "furlong"
+    with pytest.raises(
+        DomainError, match=f"{name.rsplit('/', maxsplit=1)[-1]} with the attribute units, one of m, .* found 'furlong'"
+    ):
+        pf.read(path, probe="estimate")
+
+
+def test_a_position_that_is_no_number_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    translation = TRANSLATION.copy()
+    translation[3] = np.nan
+    path = _edit(_make(tmp_path / "a.cxi"), "entry_1/sample_1/geometry_1/translation", translation)
+    with pytest.raises(DomainError, match=r"found 2 non-finite of 10 values, the first at index \(3, 0\)"):
+        pf.read(path, probe="estimate")
+    steps = PreprocessConfig(steps=(PositionStep(),))
+    reading = pf.ReadingConfig(probe="estimate")
+    scan = pf.RawData.from_file(path, reading=reading, steps=steps)
+    whole = pf.RawData.from_file(_make(tmp_path / "b.cxi"), reading=reading)
+    others = whole.positions[[0, 1, 2, 4]]
+    np.testing.assert_allclose(scan.positions, others - others.min(axis=0) + N // 2, rtol=1e-9)
+
+
+def test_a_mask_of_another_shape_is_named_before_a_probe_is_estimated(tmp_path: Path) -> None:
+    mask = np.zeros((N - 1, N - 1), np.uint32)
+    path = _edit(_make(tmp_path / "a.cxi"), "entry_1/instrument_1/detector_1/mask", mask)
+    with pytest.raises(ShapeError, match=r"bad_pixels of the frames' shape \(8, 8\); found \(7, 7\)"):
+        pf.read(path, probe="estimate")
+
+
+def test_a_scan_whose_detector_is_unknown_is_written_without_one(tmp_path: Path) -> None:
+    scan = make_scan(n_scan=9, N=16)
+    known = replace(scan.metadata, geometry=None, pixel_size_m=(1e-8, 2e-8), wavelength_m=None)
+    for suffix in ("cxi", "nxs"):
+        replace(scan, metadata=known).to_file(tmp_path / f"a.{suffix}")
+        back = pf.read(tmp_path / f"a.{suffix}", wavelength_m=2e-12, distance_m=0.1)
+        assert back.metadata.pixel_size_m == known.pixel_size_m
+        assert back.metadata.geometry is not None
+        assert back.metadata.geometry.detector_pixel_m is None
+        np.testing.assert_allclose(back.positions, scan.positions, atol=1e-6)
+
+
+def test_basis_vectors_of_length_one_say_nothing_of_the_pixel(tmp_path: Path) -> None:
+    path = _make(tmp_path / "a.cxi", basis=np.array([[0.0, -1.0], [-1.0, 0.0], [0.0, 0.0]]))
+    _edit(path, "entry_1/instrument_1/detector_1/x_pixel_size", None)
+    with pytest.raises(MissingFieldError, match=r"far field needs detector_pixel_m.*--detector-pixel-m"):
         pf.read(path, probe="estimate")
 
 

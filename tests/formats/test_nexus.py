@@ -75,6 +75,45 @@ def test_a_quantity_without_its_unit_or_vector_is_refused(
         pf.read(path, probe="estimate")
 
 
+@pytest.mark.parametrize("name", ["pixel_mask", "detectorSpecific/pixel_mask", "mask"])
+def test_the_detector_s_mask_is_read(tmp_path: Path, name: str) -> None:
+    path = _make(tmp_path / "a.nxs")
+    mask = np.zeros((N, N), np.uint32)
+    mask[1, 2], mask[3, 4] = 1, 1 << 31
+    with h5py.File(path, "r+") as file:
+        file[f"{DETECTOR}/{name}"] = mask
+    scan = pf.read(path, probe="estimate", measurement="intensity")
+    assert scan.bad_pixels is not None
+    assert np.argwhere(scan.bad_pixels).tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_mask_in_nexus_words_is_read_under_cxi_s_names_too(tmp_path: Path) -> None:
+    scan, path = make_scan(n_scan=9, N=16, n_bad_pixels=2), tmp_path / "a.nxs"
+    scan.to_file(path)
+    with h5py.File(path, "r+") as file:
+        pixel_mask = np.zeros((16, 16), np.uint32)
+        pixel_mask[2, 3] = 0x1000
+        file["entry_1/instrument_1/detector_1/pixel_mask"] = pixel_mask
+    back = pf.read(path)
+    assert scan.bad_pixels is not None
+    assert back.bad_pixels is not None
+    np.testing.assert_array_equal(back.bad_pixels, scan.bad_pixels | (pixel_mask != 0))
+
+
+def test_translations_under_cxi_s_name_are_in_the_unit_they_state(tmp_path: Path) -> None:
+    scan, path = make_scan(n_scan=9, N=16), tmp_path / "a.nxs"
+    scan.to_file(path)
+    name = "entry_1/sample_1/geometry_1/translation"
+    with h5py.File(path, "r+") as file:
+        file[name][...] = file[name][()] * 1e3
+        file[name].attrs["units"] = "mm"
+    np.testing.assert_allclose(pf.read(path).positions, scan.positions, atol=1e-6)
+    with h5py.File(path, "r+") as file:
+        del file[name].attrs["units"]
+    with pytest.raises(DomainError, match=r"translation with the attribute units, one of m, .* found ''"):
+        pf.read(path)
+
+
 def test_missing_and_misshapen_parts_are_named(tmp_path: Path) -> None:
     path = _make(tmp_path / "a.nxs")
     with h5py.File(path, "r+") as file:

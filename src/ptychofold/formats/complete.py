@@ -78,7 +78,7 @@ def _frame_shape(found: ScanFields) -> tuple[int, int] | None:
 
 
 def _placed(found: ScanFields, pixel_size_m: tuple[float, float] | None) -> ScanFields:
-    """Turn positions in metres into pixels."""
+    """Turn positions in metres into pixels; those that are no numbers stay what they are, and move no other."""
     if found.positions is not None or found.positions_m is None or pixel_size_m is None:
         return found
     positions = _in_pixels(found.positions_m, pixel_size_m)
@@ -86,7 +86,8 @@ def _placed(found: ScanFields, pixel_size_m: tuple[float, float] | None) -> Scan
         shift = np.asarray(found.origin, np.float64)
     else:
         side = _frame_shape(found) or (0, 0)
-        shift = np.array([side[0] // 2, side[1] // 2]) - (positions.min(axis=0) if len(positions) else 0.0)
+        finite = positions[np.isfinite(positions).all(axis=1)]
+        shift = np.array([side[0] // 2, side[1] // 2]) - (finite.min(axis=0) if len(finite) else 0.0)
     nominal = found.positions_nominal_m
     return replace(
         found,

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Bool, Float64, Shaped
+from jaxtyping import Float64, Shaped
 
 from ptychofold.config import ScanGeometry
 from ptychofold.config.geometry import HC_EV_M
 from ptychofold.errors import DomainError, MissingFieldError, ShapeError
 from ptychofold.formats.base import Format
 from ptychofold.formats.cxi_write import EXTENSION, write
+from ptychofold.formats.detector_mask import NEXUS_MASKS, bad_pixels_of
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import is_hdf5, open_array, open_file, read_all
 from ptychofold.formats.hdf5_items import find, number, numbers, text, tree
@@ -25,16 +26,14 @@ from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.npz_metadata import Declaration, parse_metadata
 from ptychofold.formats.ptychodus_product import origin_shift
 from ptychofold.formats.raster import RasterRows
+from ptychofold.formats.units import ENERGY_J, EV_JOULE, LENGTH_M, quantity, unit_factor
 from ptychofold.typing import ArraySource
 
 __all__ = ["DATA", "DEFAULT_BASIS", "FORMAT", "TRANSLATION", "basis_vectors", "cxi_fields", "frames", "probe_positions"]
 
 NAME = "CXI"
-JOULE_EV = 1 / 1.602176634e-19
 LARGEST_ENERGY_J = 1.6e-12
 """10 MeV; a larger number in ``energy`` is no photon energy in joules."""
-SIGNAL_ABOVE_BACKGROUND = 0x1000
-"""The mask value that marks a good pixel with signal (CXI 1.6, table of pixel masks)."""
 DATA = ("entry_1/data_1/data", "entry_1/instrument_1/detector_1/data", "entry_1/detector_1/data")
 TRANSLATION = (
     "entry_1/data_1/translation",
@@ -43,6 +42,7 @@ TRANSLATION = (
 )
 DETECTOR = "entry_1/instrument_1/detector_1/"
 SOURCE = "entry_1/instrument_1/source_1/"
+MASKS = (DETECTOR + "mask", "entry_1/data_1/mask")
 DEFAULT_BASIS = np.array([[0.0, -1.0], [-1.0, 0.0], [0.0, 0.0]])
 """Unit vectors (x, y, z) of the row and the column direction where the file has none."""
 
@@ -79,7 +79,9 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
 def cxi_fields(
     file: h5py.File, *, path: Path, lazy: bool, name: str, geometry: ScanGeometry | None = None
 ) -> ScanFields:
-    """Read CXI's names from an open file; NeXus' NXcxi_ptycho shares them, but states its ``geometry`` elsewhere.
+    """Read CXI's names from an open file.
+
+    NeXus' NXcxi_ptycho shares them, but states its ``geometry`` elsewhere, and a unit of every length.
 
     A file may hold the patterns alone, or the positions, probe and object alone, as Ptychodus splits them.
     """
@@ -99,19 +101,22 @@ def cxi_fields(
     if n_entries > 1:
         extra["number_of_entries"] = f"{n_entries:.0f}, of which entry_1 is read"
     probe, canvas = _images(file)
+    in_metres = "m" if geometry is None else None
+    factor = 1.0 if translation is None else unit_factor(translation, LENGTH_M, default=in_metres)
+    sample_m = None if translation is None else numbers(translation).astype(np.float64) * factor
     stated = geometry_of(file, basis, path=path) if geometry is None else geometry
     stated = stated if declared.geometry is None else declared.geometry
     return ScanFields(
         path=path,
         format=name,
         patterns=None if data is None else frames(data, lazy=lazy),
-        positions_m=None if translation is None else probe_positions(numbers(translation), basis, path=path),
+        positions_m=None if sample_m is None else probe_positions(sample_m, basis, path=path),
         positions_nominal_m=own.nominal_m,
         origin=_origin(file, canvas, probe),
         probe=probe,
         object=canvas,
         scan_index=own.scan_index,
-        bad_pixels=detector_mask(file),
+        bad_pixels=bad_pixels_of(file, cxi=MASKS, nexus=tuple(DETECTOR + name for name in NEXUS_MASKS)),
         measurement="intensity",
         measurement_reason="CXI holds what the detector counted",
         metadata=replace(
@@ -169,32 +174,37 @@ def basis_vectors(file: h5py.File, *, path: Path) -> Float64[np.ndarray, "3 2"]:
 
 
 def geometry_of(file: h5py.File, basis: Float64[np.ndarray, "3 2"], *, path: Path) -> ScanGeometry:
-    """Collect beam, distance and pixels."""
-    sizes = [number(file, DETECTOR + f"{axis}_pixel_size") for axis in "yx"]
-    if None in sizes and basis is not DEFAULT_BASIS:
-        sizes = [float(size) for size in np.linalg.norm(basis, axis=0)]
+    """Collect beam, distance and pixels, in CXI's SI units where the file states no others.
+
+    Basis vectors of length 1 give directions, not the side of a pixel.
+    """
+    sizes = [quantity(file, DETECTOR + f"{axis}_pixel_size", units=LENGTH_M, default="m") for axis in "yx"]
+    steps = np.linalg.norm(basis, axis=0)
+    if None in sizes and not np.allclose(steps, 1.0):
+        sizes = [float(step) for step in steps]
     height, width = (size or sizes[1 - axis] for axis, size in enumerate(sizes))
     facts = {
         "wavelength_m": _wavelength(file, path=path),
-        "distance_m": number(file, DETECTOR + "distance") or None,
+        "distance_m": quantity(file, DETECTOR + "distance", units=LENGTH_M, default="m") or None,
         "detector_pixel_m": (height, width) if height and width else None,
     }
     return ScanGeometry.of(facts, path=path)
 
 
 def _wavelength(file: h5py.File, *, path: Path) -> float | None:
-    energy_j = number(file, SOURCE + "energy", "entry_1/instrument_1/beam_1/energy") or None
-    wavelength_m = number(file, SOURCE + "wavelength") or None
+    names = (SOURCE + "energy", "entry_1/instrument_1/beam_1/energy")
+    energy_j = quantity(file, *names, units=ENERGY_J, default="J") or None
+    wavelength_m = quantity(file, SOURCE + "wavelength", units=LENGTH_M, default="m") or None
     if energy_j is None:
         return wavelength_m
     if energy_j > LARGEST_ENERGY_J:
         raise DomainError(
             f"expected the photon energy in joules, as CXI has it; found {energy_j:g}. If that is in eV, write "
-            f"{energy_j / JOULE_EV:g} J into the file, or override it with --energy-ev.",
+            f"{energy_j * EV_JOULE:g} J into the file, or override it with --energy-ev.",
             path=path,
             field="wavelength_m",
         )
-    derived = HC_EV_M / (energy_j * JOULE_EV)
+    derived = HC_EV_M / (energy_j / EV_JOULE)
     if wavelength_m is not None and abs(wavelength_m / derived - 1) > 1e-3:
         raise DomainError(
             f"the file's energy means a wavelength of {derived:.6g} m, but it says {wavelength_m:.6g} m. Repair one of "
@@ -203,24 +213,6 @@ def _wavelength(file: h5py.File, *, path: Path) -> float | None:
             field="wavelength_m",
         )
     return wavelength_m or derived
-
-
-def detector_mask(file: h5py.File) -> Bool[np.ndarray, "N N"] | None:
-    """Return True where any bit but "signal above background" is set, in any frame of a mask per frame."""
-    item = find(file, DETECTOR + "mask", "entry_1/data_1/mask")
-    if item is None:
-        return None
-    if item.ndim <= 2:
-        return _bad(numbers(item))
-    masks = open_array(item)
-    bad = np.zeros(item.shape[-2:], bool)
-    for row in range(masks.shape[0]):
-        bad |= _bad(masks.read(slice(row, row + 1))).any(axis=tuple(range(item.ndim - 2)))
-    return bad
-
-
-def _bad(mask: Shaped[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
-    return np.asarray((mask.astype(np.int64) & ~SIGNAL_ABOVE_BACKGROUND) != 0)
 
 
 def _images(file: h5py.File) -> tuple[Shaped[np.ndarray, "..."] | None, Shaped[np.ndarray, "..."] | None]:

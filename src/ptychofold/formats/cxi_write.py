@@ -14,12 +14,12 @@ from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5_write import as_intensity, creating, not_held, require, write_patterns
 from ptychofold.formats.npz_metadata import format_metadata
 from ptychofold.formats.ptychodus_product import origin_shift, path_stem
+from ptychofold.formats.units import EV_JOULE
 
 __all__ = ["EXTENSION", "HOLDS", "write", "write_entry"]
 
 EXTENSION = "ptychofold"
 CXI_VERSION = 160
-EV_JOULE = 1.602176634e-19
 PIXEL_IS_BAD = 1
 HOLDS = (
     "bad_pixels", "positions_nominal", "scan_index", "probe", "object", "history", "n_photons", "geometry",
@@ -61,6 +61,7 @@ def write_entry(file: h5py.File, fields: ScanFields) -> h5py.Group:
 
 
 def _write_instrument(instrument: h5py.Group, fields: ScanFields) -> None:
+    """Write beam and detector; without basis vectors rows run along −y and columns along −x, as with those written."""
     known, geometry = fields.metadata, fields.metadata.geometry
     source, detector = instrument.create_group("source_1"), instrument.create_group("detector_1")
     if known.wavelength_m is not None:
@@ -69,13 +70,12 @@ def _write_instrument(instrument: h5py.Group, fields: ScanFields) -> None:
     write_patterns(detector, "data", as_intensity(fields))
     if fields.bad_pixels is not None:
         detector["mask"] = np.where(fields.bad_pixels, PIXEL_IS_BAD, 0).astype(np.uint32)
-    height, width = (1.0, 1.0)
     if geometry is not None and geometry.detector_pixel_m is not None:
         height, width = geometry.detector_pixel_m
         detector["y_pixel_size"], detector["x_pixel_size"] = height, width
+        detector["basis_vectors"] = np.array([[0.0, -width], [-height, 0.0], [0.0, 0.0]])
     if geometry is not None and geometry.sample_distance_m is not None:
         detector["distance"] = geometry.sample_distance_m
-    detector["basis_vectors"] = np.array([[0.0, -width], [-height, 0.0], [0.0, 0.0]])
     detector["translation"] = h5py.SoftLink("/entry_1/sample_1/geometry_1/translation")
 
 

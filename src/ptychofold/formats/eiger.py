@@ -18,7 +18,7 @@ from ptychofold.formats.cxi import frames
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import is_hdf5, open_file
 from ptychofold.formats.hdf5_items import find, numbers, tree
-from ptychofold.formats.nexus import ENERGY_EV, LENGTH_M, quantity
+from ptychofold.formats.units import ENERGY_EV, LENGTH_M, quantity
 from ptychofold.metadata import Metadata
 from ptychofold.typing import ArraySource
 
@@ -27,7 +27,6 @@ __all__ = ["FORMAT"]
 NAME = "Eiger master"
 GROUP = "entry/data"
 DETECTOR = "entry/instrument/detector"
-LENGTHS = {**LENGTH_M, "Angstrom": 1e-10, "A": 1e-10}
 
 
 def sniff(path: Path) -> str | None:
@@ -89,15 +88,15 @@ def _part(file: h5py.File, name: str, *, lazy: bool, path: Path) -> ArraySource:
 
 def _geometry(file: h5py.File, *, path: Path) -> ScanGeometry:
     energy_ev = quantity(
-        file, f"{DETECTOR}/detectorSpecific/photon_energy", f"{DETECTOR}/photon_energy", units=ENERGY_EV, path=path
+        file, f"{DETECTOR}/detectorSpecific/photon_energy", f"{DETECTOR}/photon_energy", units=ENERGY_EV
     )
     facts: dict[str, object] = {"energy_ev": energy_ev or None}
     if not energy_ev:
-        wavelength = quantity(file, "entry/instrument/beam/incident_wavelength", units=LENGTHS, path=path)
+        wavelength = quantity(file, "entry/instrument/beam/incident_wavelength", units=LENGTH_M)
         facts["wavelength_m"] = wavelength or None
     distances = (f"{DETECTOR}/detector_distance", f"{DETECTOR}/distance")
-    facts["distance_m"] = quantity(file, *distances, units=LENGTHS, path=path) or None
-    height, width = (quantity(file, f"{DETECTOR}/{axis}_pixel_size", units=LENGTHS, path=path) for axis in "yx")
+    facts["distance_m"] = quantity(file, *distances, units=LENGTH_M) or None
+    height, width = (quantity(file, f"{DETECTOR}/{axis}_pixel_size", units=LENGTH_M) for axis in "yx")
     facts["detector_pixel_m"] = (height, width) if height and width else None
     return ScanGeometry.of(facts, path=path)
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Complex64, Complex128, Float64
 
 from ptychofold.config import ScanGeometry
-from ptychofold.errors import MissingFieldError
+from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.formats.fields import ScanFields
 from ptychofold.measurement import decide_measurement
 from ptychofold.typing import ArraySource, Measurement
@@ -28,6 +28,8 @@ def estimated_probe(
     ------
     MissingFieldError
         If there are no patterns, or the propagation lacks a wavelength, a distance or a pixel size.
+    ShapeError
+        If the mask of bad pixels has another shape than the frames.
     """
     if found.patterns is None:
         raise MissingFieldError(
@@ -35,6 +37,13 @@ def estimated_probe(
         )
     mean = mean_intensity(found.patterns, measurement=_measurement(found, found.patterns))
     if found.bad_pixels is not None:
+        if found.bad_pixels.shape != mean.shape:
+            raise ShapeError(
+                f"expected bad_pixels of the frames' shape {mean.shape}; found {found.bad_pixels.shape}. Supply a mask "
+                "that fits by --bad-pixels.",
+                path=found.path,
+                field="bad_pixels",
+            )
         mean = np.where(found.bad_pixels, 0.0, mean)
     wave = np.fft.ifftshift(np.sqrt(mean))
     if geometry.field == "near_field":

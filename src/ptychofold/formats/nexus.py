@@ -15,22 +15,19 @@ from ptychofold.config import ScanGeometry
 from ptychofold.errors import DomainError, MissingFieldError, ShapeError
 from ptychofold.formats.base import Format
 from ptychofold.formats.cxi import DATA, TRANSLATION, basis_vectors, cxi_fields, frames, probe_positions
+from ptychofold.formats.detector_mask import NEXUS_MASKS, bad_pixels_of
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import is_hdf5, open_file
-from ptychofold.formats.hdf5_items import find, number, numbers, text, tree
+from ptychofold.formats.hdf5_items import find, numbers, text, tree
 from ptychofold.formats.nexus_write import write
+from ptychofold.formats.units import ENERGY_EV, LENGTH_M, attribute, quantity
 from ptychofold.metadata import Metadata
 
-__all__ = ["DEFINITIONS", "ENERGY_EV", "FORMAT", "LENGTH_M", "entry_of", "of_class", "quantity"]
+__all__ = ["DEFINITIONS", "FORMAT", "entry_of", "of_class"]
 
 NAME = "NeXus NXcxi_ptycho"
 DEFINITIONS = ("NXptycho", "NXcxi_ptycho")
 """The name that the definition's own schema asks for, and the definition's name."""
-ENERGY_EV = {"eV": 1.0, "keV": 1e3, "MeV": 1e6, "J": 1 / 1.602176634e-19}
-LENGTH_M = {
-    "m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "micron": 1e-6, "microns": 1e-6, "µm": 1e-6, "μm": 1e-6, "nm": 1e-9,
-    "angstrom": 1e-10, "pm": 1e-12,
-}  # fmt: skip
 
 
 def sniff(path: Path) -> str | None:
@@ -61,7 +58,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             return cxi_fields(file, path=path, lazy=lazy, name=NAME, geometry=geometry)
         detector = _detector(entry)
         data = None if detector is None else find(detector, "data_1", "data")
-        if data is None:
+        if detector is None or data is None:
             raise MissingFieldError(
                 f"expected data in an NXdetector; the file holds {', '.join(tree(file))}.", path=path, field="patterns"
             )
@@ -72,6 +69,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             format=NAME,
             patterns=patterns,
             positions_m=probe_positions(translation, basis_vectors(file, path=path), path=path),
+            bad_pixels=bad_pixels_of(detector, cxi=("mask",), nexus=NEXUS_MASKS),
             measurement="intensity",
             measurement_reason="NXdetector holds what the detector counted",
             metadata=Metadata(wavelength_m=geometry.wavelength, geometry=geometry, extra=_texts(entry)),
@@ -92,7 +90,7 @@ def of_class(group: h5py.Group, *classes: str) -> Iterator[h5py.Group]:
     first, *rest = classes
     for name in group:
         item = group.get(name)
-        if not isinstance(item, h5py.Group) or _attribute(item, "NX_class") != first:
+        if not isinstance(item, h5py.Group) or attribute(item, "NX_class") != first:
             continue
         if rest:
             yield from of_class(item, *rest)
@@ -100,49 +98,21 @@ def of_class(group: h5py.Group, *classes: str) -> Iterator[h5py.Group]:
             yield item
 
 
-def _attribute(item: h5py.Group | h5py.Dataset, name: str) -> str:
-    value = item.attrs.get(name, "")
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
 def _detector(entry: h5py.Group) -> h5py.Group | None:
     return next(of_class(entry, "NXinstrument", "NXdetector"), None)
-
-
-def quantity(group: h5py.Group, *names: str, units: dict[str, float], path: Path) -> float | None:
-    """Return a number in SI units or electronvolts by its ``units``; None if it is absent.
-
-    Raises
-    ------
-    DomainError
-        If it has no unit, or one that is not known.
-    """
-    item = find(group, *names)
-    value = number(group, *names)
-    if item is None or value is None:
-        return None
-    unit = _attribute(item, "units")
-    if unit not in units:
-        raise DomainError(
-            f"expected {item.name} with the attribute units, one of {', '.join(units)}; found {unit!r}. Repair it in "
-            "the file.",
-            path=path,
-            field=item.name.split("/")[-1],
-        )
-    return value * units[unit]
 
 
 def _geometry(entry: h5py.Group, *, path: Path) -> ScanGeometry:
     facts: dict[str, object] = {}
     for beam in of_class(entry, "NXinstrument", "NXbeam"):
         names = ("incident_beam_energy", "incident_energy", "energy")
-        facts["energy_ev"] = quantity(beam, *names, units=ENERGY_EV, path=path)
+        facts["energy_ev"] = quantity(beam, *names, units=ENERGY_EV)
         if facts["energy_ev"] is None:
-            facts["wavelength_m"] = quantity(beam, "incident_wavelength", units=LENGTH_M, path=path)
+            facts["wavelength_m"] = quantity(beam, "incident_wavelength", units=LENGTH_M)
     detector = _detector(entry)
     if detector is not None:
-        facts["distance_m"] = quantity(detector, "distance", units=LENGTH_M, path=path)
-        height, width = (quantity(detector, f"{axis}_pixel_size", units=LENGTH_M, path=path) for axis in "yx")
+        facts["distance_m"] = quantity(detector, "distance", units=LENGTH_M)
+        height, width = (quantity(detector, f"{axis}_pixel_size", units=LENGTH_M) for axis in "yx")
         facts["detector_pixel_m"] = (height, width) if height and width else None
     if any(text(source, "probe") == "electron" for source in of_class(entry, "NXinstrument", "NXsource")):
         facts["particle"] = "electron"
@@ -154,7 +124,7 @@ def _translation(entry: h5py.Group, *, n_scan: int, path: Path) -> Float64[np.nd
     total, found = np.zeros((n_scan, 3)), False
     for transformations in of_class(entry, "NXsample", "NXtransformations"):
         for item in transformations.values():
-            if not isinstance(item, h5py.Dataset) or _attribute(item, "transformation_type") != "translation":
+            if not isinstance(item, h5py.Dataset) or attribute(item, "transformation_type") != "translation":
                 continue
             found = True
             total += _one_translation(item, n_scan=n_scan, path=path)
@@ -169,7 +139,7 @@ def _translation(entry: h5py.Group, *, n_scan: int, path: Path) -> Float64[np.nd
 
 
 def _one_translation(item: h5py.Dataset, *, n_scan: int, path: Path) -> Float64[np.ndarray, "scan 3"]:
-    unit, vector = _attribute(item, "units"), np.asarray(item.attrs.get("vector", ()), np.float64)
+    unit, vector = attribute(item, "units"), np.asarray(item.attrs.get("vector", ()), np.float64)
     if unit not in LENGTH_M or vector.shape != (3,):
         raise DomainError(
             f"expected {item.name} with a unit of length and a vector of 3 numbers; found units {unit!r} and vector "

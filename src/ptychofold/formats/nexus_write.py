@@ -6,9 +6,10 @@ import h5py
 import numpy as np
 
 from ptychofold.config.geometry import HC_EV_M
-from ptychofold.formats.cxi_write import EV_JOULE, HOLDS, write_entry
+from ptychofold.formats.cxi_write import HOLDS, write_entry
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5_write import creating, not_held, require
+from ptychofold.formats.units import EV_JOULE
 
 __all__ = ["write"]
 
