@@ -204,8 +204,8 @@ def test_mask_dark_and_flat_lie_as_the_frames_of_the_file_do(tmp_path: Path, lie
     dark, flat, bad = np.zeros((N, N)), np.ones((N, N)), np.zeros((N, N), np.uint8)
     dark[1, 6], flat[2, 5], bad[0, 3] = 7, 2, 1
     with h5py.File(tmp_path / "own.h5", "w") as file:
-        for name, array in {"frames": COUNTS + dark, "dark": dark, "flat": flat, "bad": bad}.items():
-            file[name] = stored(array)
+        file["frames"], file["dark"] = stored(COUNTS + dark), stored(dark)
+        file["flat"], file["bad"] = stored(flat), stored(bad)
     settings = 'dark = "own.h5:dark"\nflat = "own.h5:flat"\nmask = "own.h5:bad"\n'
     settings += "\n".join(f"{name} = {json.dumps(value)}" for name, value in lie.items())
     text = BASE.format(settings=settings, positions=SEPARATE).replace("raw/frames", "own.h5:frames")

@@ -33,7 +33,7 @@ def bad_pixels_of(group: h5py.Group, *, cxi: tuple[str, ...], nexus: tuple[str, 
         if item is not None
     ]
     if len(found) == 2 and found[0].shape == found[1].shape:
-        return found[0] | found[1]
+        return np.logical_or(*found)
     return found[0] if found else None
 
 
