@@ -33,7 +33,8 @@ def bad_pixels_of(group: h5py.Group, *, cxi: tuple[str, ...], nexus: tuple[str, 
         if item is not None
     ]
     if len(found) == 2 and found[0].shape == found[1].shape:
-        return np.logical_or(*found)
+        joined: np.ndarray = found[0] | found[1]
+        return joined
     return found[0] if found else None
 
 
