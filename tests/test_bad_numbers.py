@@ -1,6 +1,7 @@
 """A bad number anywhere in a scan is refused wherever the scan is read, by file, row and value."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from ptychofold.cli.main import app
-from ptychofold.config import GroupingConfig
+from ptychofold.config import BinStep, FrameStep, GroupingConfig, PreprocessConfig
 from ptychofold.data import GroupedDataset
 from ptychofold.errors import DomainError
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.raw_data import RawData
 from ptychofold.reading import read_amplitude, read_intensity
+from ptychofold.survey import summarise_patterns
 from ptychofold.testing import make_scan
 from ptychofold.validation import check_patterns
 
@@ -102,3 +104,50 @@ def test_half_precision_patterns_open_without_a_warning() -> None:
     assert halves.sum(dtype=np.float64) > np.finfo(np.float16).max
     opened = RawData.from_arrays(patterns=halves, positions=scan.positions, probe=scan.probe, measurement="intensity")
     np.testing.assert_allclose(opened.amplitude([3])[0], np.sqrt(halves[3].astype(np.float32)))
+
+
+MASK = np.zeros((16, 16), bool)
+MASK[2, 3] = MASK[5, 5] = True
+
+
+@pytest.mark.parametrize(("marker", "dtype"), [(-1, "i4"), (-1.0, "f4"), (np.nan, "f4"), (np.inf, "f8"), (1e300, "f8")])
+def test_what_bad_pixels_hold_does_not_count(marker: float, dtype: str, tmp_path: Path) -> None:
+    scan = make_scan(n_scan=60, N=16)
+    zeroed = np.where(MASK, 0, scan.patterns.read(slice(None))).astype(dtype)
+    marked = np.where(MASK, marker, zeroed).astype(dtype)
+    files = {}
+    for name, patterns in {"zeroed": zeroed, "marked": marked}.items():
+        columns = {"xcoords": scan.positions[:, 1], "ycoords": scan.positions[:, 0]}
+        files[name] = tmp_path / f"{name}.npz"
+        np.savez(files[name], allow_pickle=False, diff3d=patterns, probeGuess=scan.probe, bad_pixels=MASK, **columns)
+    want, found = (RawData.from_file(files[name], measurement="intensity") for name in ("zeroed", "marked"))
+    assert np.isfinite(found.amplitude(range(60))).all()
+    np.testing.assert_array_equal(found.amplitude([7, 3]), want.amplitude([7, 3]))
+    np.testing.assert_array_equal(found.energies(), want.energies())
+    np.testing.assert_array_equal(summarise_patterns(found).mean, summarise_patterns(want).mean)
+    for options in ({}, {"resident": True, "device": "cpu"}, {"device": "cpu"}):
+        batches = [GroupedDataset(scan, GRID, **options).load().diffraction for scan in (want, found)]
+        np.testing.assert_array_equal(batches[1], batches[0])
+    assert found.preprocessed(PreprocessConfig(steps=(FrameStep(drop=(0,)), BinStep(factor=2)))).N == 8
+    np.testing.assert_array_equal(np.load(files["marked"])["diff3d"], marked)
+
+
+def test_only_bad_pixels_are_forgiven_and_counts_there_stay(tmp_path: Path) -> None:
+    scan = make_scan(n_scan=60, N=16)
+    patterns = scan.patterns.read(slice(None)).astype("f4")
+    patterns[:, 2, 3], patterns[:, 5, 5] = 9, -1
+    source = ArrayInMemory(patterns)
+    kept = replace(scan, patterns=source, bad_pixels=MASK).to_fields()
+    read = RawData.from_fields(kept).patterns.read(np.array([4]))
+    assert read[0, 2, 3] == 9
+    assert read[0, 5, 5] == 0
+    patterns[:, 7, 7] = -1
+    with pytest.raises(DomainError, match=r"found -1.0 in row 0, at pixel \(7, 7\)"):
+        RawData.from_fields(kept)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+def test_a_source_without_such_numbers_stays_as_it_is(dtype: str) -> None:
+    scan = make_scan(n_scan=60, N=16)
+    source = ArrayInMemory(scan.patterns.read(slice(None)).astype(dtype))
+    assert RawData.from_fields(replace(scan, patterns=source, bad_pixels=MASK).to_fields()).patterns is source

@@ -12,6 +12,7 @@ from ptychofold import validation as check
 from ptychofold.errors import MissingFieldError
 from ptychofold.evidence import ExitEnergy
 from ptychofold.formats import ScanFields
+from ptychofold.formats.cleared import cleared
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.view import rows_in_file
 from ptychofold.measurement import decide_measurement
@@ -94,8 +95,8 @@ def fields_of_arrays(
 def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedFields:
     """Check what a reader found.
 
-    A few patterns are read: they must be finite and not negative, and with the probe and the object they tell
-    amplitude from intensity where nothing declares it. The others are looked at whenever they are read.
+    A few patterns are read: outside the bad pixels they must be finite and not negative, and with the probe and the
+    object they tell amplitude from intensity where nothing declares it. The others are looked at when they are read.
 
     Raises
     ------
@@ -120,6 +121,8 @@ def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedF
     energy = None
     if measurement == "auto" and found.measurement_expected is not None:
         energy = _exit_energy(probe, _known_patches(rows, positions=positions, N=N, canvas=object_, patches=patches))
+    bad_pixels = None if found.bad_pixels is None else check.check_mask(found.bad_pixels, N=N, path=path)
+    patterns = cleared(patterns, bad_pixels)
     decided, reason = _inspect(patterns, rows, found, requested=measurement, exit_energy=energy)
     return CheckedFields(
         patterns=patterns,
@@ -130,7 +133,7 @@ def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedF
         object=object_,
         patches=patches,
         scan_index=np.zeros(n_scan, np.int64) if index is None else index,
-        bad_pixels=None if found.bad_pixels is None else check.check_mask(found.bad_pixels, N=N, path=path),
+        bad_pixels=bad_pixels,
         metadata=replace(
             check.check_units(found.metadata, path=path),
             source=None if path is None else str(path),

@@ -31,6 +31,7 @@ __all__ = [
     "check_rows",
     "check_units",
     "row_numbers",
+    "wrong_numbers",
 ]
 
 logger = logging.getLogger(__name__)
@@ -273,7 +274,7 @@ clipped at zero, and markers of bad pixels belong in bad_pixels.
         unsigned = np.dtype(f"u{dtype.itemsize}")
         if patterns.view(unsigned).max() <= largest.view(unsigned):
             return
-    wrong = ~((patterns >= 0) & (patterns <= largest))
+    wrong = wrong_numbers(patterns)
     if not wrong.any():
         return
     place, row, column = (int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
@@ -285,6 +286,18 @@ clipped at zero, and markers of bad pixels belong in bad_pixels.
         path=path,
         field="patterns",
     )
+
+
+def wrong_numbers(patterns: np.ndarray) -> np.ndarray:
+    """Return True where a number of patterns is negative, not finite or beyond float32.
+
+    Examples
+    --------
+    >>> wrong_numbers(np.array([0.0, -1.0, np.nan, 1e300, 7.0])).tolist()
+    [False, True, True, True, False]
+    """
+    wrong: np.ndarray = ~((patterns >= 0) & (patterns <= _largest(patterns.dtype)))
+    return wrong
 
 
 def _largest(dtype: np.dtype) -> np.ndarray:

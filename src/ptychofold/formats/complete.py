@@ -10,6 +10,7 @@ from ptychofold.config import PositionFrame, ReadingConfig, ScanGeometry
 from ptychofold.conventions import pixels_from_metres
 from ptychofold.errors import ConfigError, FormatError, MissingFieldError, ShapeError
 from ptychofold.formats.base import foreign_errors_refused, read_start
+from ptychofold.formats.cleared import cleared
 from ptychofold.formats.estimate import estimated_probe
 from ptychofold.formats.fields import ScanFields
 
@@ -22,7 +23,7 @@ def completed(found: ScanFields, reading: ReadingConfig) -> ScanFields:
     """Return the scan with pixels, positions in pixels, probe and mask, as far as file and caller state them.
 
     Positions in metres become object pixels. Where the file does not say which pixel metre 0 is, the scan is placed so
-    that its first patch begins at pixel 0.
+    that its first patch begins at pixel 0. What is no measurement under the mask is read as 0; see `cleared`.
 
     Parameters
     ----------
@@ -41,6 +42,8 @@ def completed(found: ScanFields, reading: ReadingConfig) -> ScanFields:
     known = found.metadata.geometry is not None or geometry != stated
     if reading.bad_pixels is not None:
         found = replace(found, bad_pixels=read_array_file(reading.bad_pixels) != 0)
+    if found.patterns is not None and found.bad_pixels is not None:
+        found = replace(found, patterns=cleared(found.patterns, found.bad_pixels.astype(bool)))
     pixel_size_m = _pixel_size(found, geometry, changed=geometry != stated)
     metadata = replace(
         found.metadata,
