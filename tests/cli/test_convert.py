@@ -39,7 +39,10 @@ def test_the_ending_chooses_the_format(tmp_path: Path, name: str, format: str) -
 
 def test_what_is_lost_is_counted_and_named(tmp_path: Path) -> None:
     path = _npz(tmp_path, measurement="amplitude", patches=True)
-    assert "these 2 fields were not representable: patches, measurement" in _run(path, tmp_path / "a.cxi")
+    said = _run(path, tmp_path / "a.cxi")
+    assert "these 2 fields were not representable: patches, measurement" in said
+    assert "6 patterns of 16 × 16, intensity (squared)" in said
+    assert "6 scan points, no patterns" in _run(path, tmp_path / "p.h5", "--format", "Ptychodus product")
     assert "this field was not representable: measurement" in _run(
         _npz(tmp_path, measurement="amplitude"), tmp_path / "b.cxi"
     )
@@ -115,3 +118,52 @@ def test_inspect_and_ingest_take_the_same_options(tmp_path: Path) -> None:
     stored = RUNNER.invoke(app, ["ingest", str(tmp_path / "a.h5"), "-o", str(tmp_path / "out"), *map(str, options)])
     assert stored.exit_code == 0, stored.output
     assert (tmp_path / "out" / "a" / "manifest.json").is_file()
+
+
+def _bare(folder: Path, *, moved: float = 0.0) -> list[str]:
+    """Write a CXI file without a probe, and return it with the options that complete it."""
+    scan = make_scan(n_scan=16, N=16)
+    scan.to_file(folder / "a.cxi")
+    with h5py.File(folder / "a.cxi", "r+") as file:
+        for name in ("image_1", "instrument_1/source_1/illumination"):
+            del file[f"entry_1/{name}"]
+        file["entry_1/sample_1/geometry_1/translation"][5, 0] += moved
+    np.save(folder / "probe.npy", scan.probe)
+    return [str(folder / "a.cxi"), "--probe", str(folder / "probe.npy")]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "-o", "page.html"],
+        ["preprocess", "-o", "b.npz", "--crop", "8"],
+        ["group", "-o", "g.npz", "-k", "4"],
+        ["plot", "-o", "pictures"],
+        ["reconstruct", "-o", "r.npz", "--epochs", "1"],
+    ],
+)
+def test_every_command_on_a_scan_takes_what_its_file_lacks(
+    tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = _bare(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    name, *options = command
+    alone = RUNNER.invoke(app, [name, given[0], *options])
+    assert "expected a probe" in " ".join(alone.output.split())
+    assert not (tmp_path / options[1]).exists()
+    completed = RUNNER.invoke(app, [name, *given, *options])
+    assert completed.exit_code == 0, completed.output
+    assert (tmp_path / options[1]).exists()
+
+
+def test_preprocess_drops_a_position_that_is_no_number(tmp_path: Path) -> None:
+    given, output = _bare(tmp_path, moved=float("nan")), tmp_path / "b.npz"
+    done = RUNNER.invoke(app, ["preprocess", *given, "--clean-positions", "-o", str(output)])
+    assert done.exit_code == 0, done.output
+    assert len(pf.read(output)) == 15
+
+
+def test_a_run_is_not_completed_by_the_options_of_a_file(tmp_path: Path) -> None:
+    refused = RUNNER.invoke(app, ["report", str(tmp_path), "--probe", "estimate", "-o", str(tmp_path / "r.html")])
+    assert refused.exit_code == 2
+    assert "expected no options that complete a scan file with a run" in " ".join(refused.output.split())

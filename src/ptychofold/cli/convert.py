@@ -12,6 +12,7 @@ from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
     from ptychofold.config import ReadingConfig
+    from ptychofold.raw_data import RawData
 
 __all__ = ["convert"]
 
@@ -35,8 +36,16 @@ def convert(
     lost = write_fields(scan.to_fields(), output, format=format)
     known = scan.metadata
     show(f"read    {plain(file)} as [bold]{plain(known.format)}[/] ({plain(known.format_reason)})")
-    show(f"written {plain(output)}: {len(scan)} patterns of {scan.N} × {scan.N}, {scan.measurement}")
+    show(f"written {plain(output)}: {_written(scan, lost)}")
     show(_verdict(lost))
+
+
+def _written(scan: "RawData", lost: Sequence[str]) -> str:
+    """Return what was written of the patterns; a format of intensities holds amplitudes squared."""
+    if "patterns" in lost:
+        return f"{len(scan)} scan points, no patterns"
+    squared = scan.measurement == "amplitude" and "measurement" in lost
+    return f"{len(scan)} patterns of {scan.N} × {scan.N}, {'intensity (squared)' if squared else scan.measurement}"
 
 
 def _verdict(lost: Sequence[str]) -> str:

@@ -19,14 +19,18 @@ from ptychofold.cli.common import (
     show,
     stopwatch,
 )
+from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ptychofold.config import ReadingConfig
+
 __all__ = ["group", "grouped_table"]
 
 
+@with_reading_options
 def group(
     file: ScanArgument,
     *,
@@ -50,6 +54,7 @@ def group(
     ] = None,
     measurement: MeasurementOption = MeasurementChoice.auto,
     patterns: PatternsOption = None,
+    reading: "ReadingConfig",
 ) -> None:
     """Group the scan points of FILE and write the grouped dictionary of the data contract as NPZ.
 
@@ -65,7 +70,7 @@ def group(
         raise ConfigError(f"expected an output file; {output} is a directory. Name a file in it.")
     if output.exists() and output.samefile(file):
         raise ConfigError(f"expected an output file other than the scan itself; found {output}.")
-    scan = open_scan(file, measurement, patterns=patterns)
+    scan = open_scan(file, measurement, patterns=patterns, reading=reading)
     wanted = len(scan) if n_groups is None else n_groups
     with progress("grouping", total=None), stopwatch() as seconds:
         grouped = scan.generate_grouped_data(

@@ -18,9 +18,11 @@ from ptychofold.cli.common import (
     show,
     summarise,
 )
+from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
+    from ptychofold.config import ReadingConfig
     from ptychofold.grouping import ScanGroups
     from ptychofold.plotting import Picture
     from ptychofold.raw_data import RawData
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["check_folder", "draw", "draw_result", "plot"]
 
 
+@with_reading_options
 def plot(
     file: ScanArgument,
     *,
@@ -38,20 +41,25 @@ def plot(
     seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Seed of the groups drawn.")] = 0,
     measurement: MeasurementOption = MeasurementChoice.auto,
     patterns: PatternsOption = None,
+    reading: "ReadingConfig",
 ) -> None:
     """Draw a FILE into DIR: of a scan overview, groups, patterns, probe, coverage; of a result object and losses."""
     from ptychofold.config import GroupingConfig
     from ptychofold.formats import read_fields
     from ptychofold.grouping import group_scan
     from ptychofold.plotting import Picture
+    from ptychofold.raw_data import RawData
 
     check_folder(output)
-    found = None if is_store(file) else read_fields(file)
+    found = None if is_store(file) else read_fields(file, patterns=patterns, reading=reading)
     picture = None if found is None else Picture.of_fields(found)
-    if found is not None and picture is not None and found.patterns is None and patterns is None:
+    if found is not None and picture is not None and found.patterns is None:
         draw_result(picture, output)
         return
-    scan = open_scan(file, measurement, patterns=patterns)
+    if found is None:
+        scan = open_scan(file, measurement, patterns=patterns, reading=reading)
+    else:
+        scan = RawData.from_fields(found, measurement=measurement.value)
     config = GroupingConfig(grid=(gridsize, gridsize), n_neighbors=neighbors, seed=seed)
     groups = group_scan(scan.positions, config) if len(scan) > config.C else None
     for path in draw(scan, summarise(scan), output, groups):

@@ -16,10 +16,11 @@ from ptychofold.cli.common import (
     progress,
     show,
 )
+from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ptychofold.config import PreprocessConfig
+    from ptychofold.config import PreprocessConfig, ReadingConfig
     from ptychofold.raw_data import RawData
 
 __all__ = ["history_rows", "preprocess"]
@@ -28,6 +29,7 @@ LONGEST = 60
 """Characters of a parameter that are shown."""
 
 
+@with_reading_options
 def preprocess(
     file: ScanArgument,
     *,
@@ -54,9 +56,10 @@ def preprocess(
         int | None, typer.Option("--pad", min=1, help="Side to pad the frames to; new pixels are bad.")
     ] = None,
     near_field: Annotated[
-        bool, typer.Option("--near-field", help="Crop, pad and bin as in the near field: one pixel grid.")
+        bool, typer.Option("--near-field", help="The scan is near field: crop, pad and bin on one pixel grid.")
     ] = False,
     measurement: MeasurementOption = MeasurementChoice.auto,
+    reading: "ReadingConfig",
 ) -> None:
     """Preprocess the scan FILE; probe, object, positions, mask and pixel size follow, and each step is noted.
 
@@ -80,7 +83,8 @@ def preprocess(
         options.append({"step": "bin", "factor": bin_, **propagation})
     if pad is not None:
         options.append({"step": "pad", "size": pad, **propagation})
-    scan = RawData.from_file(file, measurement=measurement.value, steps=_recipe(steps, options))
+    known = reading.replace(propagation="near_field") if near_field else reading
+    scan = RawData.from_file(file, measurement=measurement.value, steps=_recipe(steps, options), reading=known)
     _write(scan, output, file)
     table = new_table("step", "parameters", title=plain(file.name))
     for name, parameters in history_rows(scan.metadata.history):

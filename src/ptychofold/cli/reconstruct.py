@@ -18,13 +18,14 @@ from ptychofold.cli.common import (
     quantity,
     show,
 )
+from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError, MissingFieldError
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Complex64
 
-    from ptychofold.config import GradientConfig, PtychiConfig
+    from ptychofold.config import GradientConfig, PtychiConfig, ReadingConfig
     from ptychofold.physics import Geometry
     from ptychofold.reconstruction.result import Reconstruction
 
@@ -40,6 +41,7 @@ class Engine(StrEnum):
     epie = "ptychi:epie"
 
 
+@with_reading_options
 def reconstruct(
     file: ScanArgument,
     *,
@@ -76,6 +78,7 @@ def reconstruct(
         typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting of the engine, such as loss=poisson."),
     ] = None,
     measurement: MeasurementOption = MeasurementChoice.auto,
+    reading: "ReadingConfig",
 ) -> None:
     """Reconstruct object and probe of the scan FILE, and say how well they explain it."""
     from ptychofold.reconstruction.iterative import EpochReport
@@ -87,7 +90,7 @@ def reconstruct(
     overrides += [f"{name}={value}" for name, value in named.items() if value is not None]
     overrides += ["start=scan"] * from_object
     config = _config(engine, overrides, positions=positions)
-    scan = open_scan(file, measurement)
+    scan = open_scan(file, measurement, reading=reading)
     check_output(output, scan)
     first = None if start is None else read_start(start, patterns=file)
     with progress(f"{engine.value} engine", total=config.epochs) as advance:

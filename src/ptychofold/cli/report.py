@@ -18,9 +18,12 @@ from ptychofold.cli.common import (
     summarise,
 )
 from ptychofold.cli.inspect_ import scan_facts
+from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError, MissingFieldError
 
 if TYPE_CHECKING:
+    from ptychofold.config import ReadingConfig
+    from ptychofold.formats import ScanFields
     from ptychofold.plotting import Picture
     from ptychofold.plotting.page import Section
     from ptychofold.raw_data import RawData
@@ -29,12 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["report", "scan_page", "write_report"]
 
 
+@with_reading_options
 def report(
     file: Annotated[Path, typer.Argument(metavar="FILE|STORE|RUN", help="A scan, a result, a store, or a run's DIR.")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="HTML", help="The page.")] = Path("report.html"),
     patterns: PatternsOption = None,
     measurement: MeasurementOption = MeasurementChoice.auto,
+    reading: "ReadingConfig",
 ) -> None:
     """Write one self-contained page: facts, doctor, interactive scan map, patterns, probe, coverage, results.
 
@@ -43,14 +48,17 @@ def report(
     if output.suffix.lower() not in {".html", ".htm"}:
         raise ConfigError(f"expected a page that ends in .html; found {output}.")
     if file.is_dir() and not is_store(file):
+        if patterns is not None or reading != type(reading)():
+            raise ConfigError(f"{file}: expected no options that complete a scan file with a run. Leave them out.")
         sections, title = run_page(file)
-    elif patterns is None and (picture := _without_patterns(file)) is not None:
-        from ptychofold.plotting.html_report import result_sections
-
-        sections, title = result_sections(picture, name=file.name), file.name
-    else:
-        scan = open_scan(file, measurement, patterns=patterns)
+    elif is_store(file):
+        scan = open_scan(file, measurement, patterns=patterns, reading=reading)
         sections, title = scan_page(scan, summarise(scan)), file.name
+    else:
+        from ptychofold.formats import read_fields
+
+        found = read_fields(file, patterns=patterns, reading=reading)
+        sections, title = _file_page(found, measurement, name=file.name), file.name
     write_report(sections, output, title=title)
     show(f"wrote {plain(output)}")
 
@@ -124,12 +132,15 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
     return [*sections, *scan_page(scan, summarise(scan), stages=stages)], f"Run {folder.absolute().name}"
 
 
-def _without_patterns(file: Path) -> "Picture | None":
-    """Return the picture of a file that has an object and no patterns, such as a product."""
-    if file.is_dir():
-        return None
-    from ptychofold.formats import read_fields
+def _file_page(found: "ScanFields", measurement: MeasurementChoice, *, name: str) -> "list[Section]":
+    """Return the sections of a scan, or those of a file that has an object and no patterns, such as a product."""
     from ptychofold.plotting import Picture
+    from ptychofold.raw_data import RawData
 
-    found = read_fields(file)
-    return Picture.of_fields(found) if found.patterns is None else None
+    picture = Picture.of_fields(found) if found.patterns is None else None
+    if picture is not None:
+        from ptychofold.plotting.html_report import result_sections
+
+        return result_sections(picture, name=name)
+    scan = RawData.from_fields(found, measurement=measurement.value)
+    return scan_page(scan, summarise(scan))

@@ -110,8 +110,7 @@ def _in_pixels(
 def _no_probe(found: ScanFields, geometry: ScanGeometry) -> str:
     message = (
         f"expected a probe; this {found.format} file has none. Supply --probe FILE (a scan file or NPY that holds one) "
-        "or --probe estimate (the wave that belongs to the mean pattern); inspect, ingest and convert take it, as "
-        "read(…, probe=…) does."
+        "or --probe estimate (the wave that belongs to the mean pattern), as read(…, probe=…) does."
     )
     if geometry.propagation is None and geometry.focus_m is None:
         message += (
