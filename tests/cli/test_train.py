@@ -1,16 +1,22 @@
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer import Typer
 from typer.testing import CliRunner
 
 from ptychofold.cli.main import app
+from ptychofold.cli.stitched import stitched_scan
 from ptychofold.cli.train import train
 from ptychofold.errors import ConfigError
+from ptychofold.grouping import split_scan
+from ptychofold.models import PtychographyModel
+from ptychofold.raw_data import RawData
 from ptychofold.reconstruction import load_checkpoint
 from ptychofold.reconstruction.run import RunConfig, prepare_run, train_run
+from ptychofold.reconstruction.training import fit
 from ptychofold.testing import make_scan
 
 runner = Typer()
@@ -63,6 +69,32 @@ def test_validation_and_true_patches_come_from_the_settings(file: Path) -> None:
     assert model.scaling.n_patterns == 18
     _, record = train_run(run)
     assert "validation_patch_loss" in record.epochs[0]
+
+
+def test_positions_are_refined_for_the_training_points_and_used_for_the_object(file: Path) -> None:
+    run = RunConfig.from_overrides(
+        {"scan": str(file)},
+        [
+            *("split.validation=0.3", "model.refine_positions=true", "model.lift_steps=1", "grouping.grid=[2, 2]"),
+            *("training.epochs=1", "training.position_learning_rate=0.5", "training.accelerator='cpu'"),
+        ],
+    )
+    scan = RawData.from_file(file)
+    split = split_scan(scan.positions, fractions=run.split.fractions, method=run.split.method, seed=run.split.seed)
+    model, _ = train_run(run)
+    moved = np.abs(model.refined(scan).positions - scan.positions).max(axis=1)
+    assert np.mean(moved[split["train"]] > 0) > 0.9
+    assert moved[split["validation"]].max() == 0
+    result = stitched_scan(model, scan)
+    np.testing.assert_allclose(result.positions - result.shift, model.refined(scan).positions)
+
+
+def test_positions_are_not_refined_of_points_that_groups_do_not_count(file: Path) -> None:
+    run = RunConfig.from_overrides({"scan": str(file)}, ["split.validation=0.3", "model.refine_positions=true"])
+    _, training, _ = prepare_run(run)
+    whole = PtychographyModel.for_scan(RawData.from_file(file), run.model)
+    with pytest.raises(ConfigError, match="the 25 scan points whose positions are refined; found groups of 1"):
+        fit(whole, training, None, run.training)
 
 
 def test_settings_survive_the_way_through_a_file(file: Path, tmp_path: Path) -> None:

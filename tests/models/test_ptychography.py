@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -108,9 +110,10 @@ def test_probe_and_positions_get_gradients_where_they_are_refined() -> None:
     assert float(model.shifts.grad.abs().max()) > 0
     with torch.no_grad():
         model.shifts.add_(0.5)
-    np.testing.assert_allclose(model.refined_positions(scan.positions), scan.positions + 0.5)
-    with pytest.raises(ShapeError, match="16 positions that were refined; found 9"):
-        model.refined_positions(scan.positions[:9])
+    np.testing.assert_allclose(model.refined(scan).positions, scan.positions + 0.5)
+    others = [scan.subset(range(9)), replace(scan, positions=scan.positions + 1), make_scan(n_scan=16, N=16, seed=5)]
+    others.append(replace(others[-1], positions=scan.positions))
+    assert all(model.refined(other) is other for other in others)
 
 
 def test_positions_cannot_be_refined_from_single_patterns() -> None:
@@ -122,7 +125,7 @@ def test_positions_cannot_be_refined_from_single_patterns() -> None:
 
 def test_positions_stay_unless_they_are_refined() -> None:
     scan = make_scan(n_scan=9, N=16)
-    assert PtychographyModel.for_scan(scan, QUICK).refined_positions(scan.positions) is scan.positions
+    assert PtychographyModel.for_scan(scan, QUICK).refined(scan) is scan
 
 
 def test_patterns_of_another_size_are_refused() -> None:

@@ -127,7 +127,7 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
         sections.append(losses_section(history, heading="Training losses"))
     scan = open_scan(run.scan, MeasurementChoice(run.measurement))
     with progress("predicting", total=None):
-        result = stitched_scan(load_checkpoint(model_file), scan)
+        result = stitched_scan(load_checkpoint(model_file), scan, geometry=run.geometry)
     stages = [("Network, stitched", Picture.of(result))]
     return [*sections, *scan_page(scan, summarise(scan), stages=stages)], f"Run {folder.absolute().name}"
 

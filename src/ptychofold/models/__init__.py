@@ -5,6 +5,7 @@ from ptychofold.models.data_contract import DataContract
 from ptychofold.models.heads import AmplitudePhaseHead, Head, RealImaginaryHead, make_head
 from ptychofold.models.lifting import Illumination, Lifted, data_gradient, lift, lifted_features
 from ptychofold.models.placement import Placement
+from ptychofold.models.position_shifts import PositionShifts
 from ptychofold.models.ptychography import ModelOutput, PatchesOnPixels, PtychographyModel
 from ptychofold.models.registry import ARCHITECTURES, Architecture, make_network
 
@@ -20,6 +21,7 @@ __all__ = [
     "ModelOutput",
     "PatchesOnPixels",
     "Placement",
+    "PositionShifts",
     "PtychographyModel",
     "RealImaginaryHead",
     "data_gradient",

@@ -15,6 +15,7 @@ from ptychofold.models.data_contract import DataContract
 from ptychofold.models.heads import make_head
 from ptychofold.models.lifting import N_FEATURES, Illumination, lift, lifted_features
 from ptychofold.models.placement import Placement
+from ptychofold.models.position_shifts import PositionShifts
 from ptychofold.models.registry import make_network
 from ptychofold.physics import AmplitudeScaling, ForwardModel, Geometry, ScalingProfile
 from ptychofold.raw_data import RawData
@@ -61,8 +62,8 @@ class PtychographyModel(nn.Module):
         Statistics of the training patterns.
     probe
         (mode, N, N), in √counts.
-    n_scan
-        Scan points, if positions are refined.
+    refinement
+        Shifts of the scan points, if positions are refined.
 
     Examples
     --------
@@ -82,7 +83,7 @@ class PtychographyModel(nn.Module):
         contract: DataContract,
         scaling: ScalingProfile,
         probe: Complex64[Tensor, "mode N N"],
-        n_scan: int | None = None,
+        refinement: PositionShifts | None = None,
     ) -> None:
         super().__init__()
         self.config, self.contract, self.scaling = config, contract, scaling
@@ -99,7 +100,7 @@ class PtychographyModel(nn.Module):
             rng=torch.Generator().manual_seed(config.seed),
         )
         self.head = make_head(config)
-        self.shifts = nn.Parameter(torch.zeros(n_scan or 0, 2)) if config.refine_positions else None
+        self.refinement = refinement
 
     @classmethod
     def for_scan(
@@ -121,7 +122,8 @@ class PtychographyModel(nn.Module):
         geometry
             How exit waves reach the detector; what the scan states if None.
         training
-            Scan points of the training split, the only ones that statistics are taken from; all if None.
+            Scan points of the training split, the only ones that statistics are taken from; all if None. If positions
+            are refined, the groups of training are those of ``scan.subset(training)``.
 
         Raises
         ------
@@ -144,7 +146,7 @@ class PtychographyModel(nn.Module):
             contract=DataContract.of(scan, geometry=geometry),
             scaling=scaling,
             probe=probe,
-            n_scan=len(scan),
+            refinement=PositionShifts.of(scan, rows=rows) if config.refine_positions else None,
         )
 
     def forward(self, batch: GroupBatch) -> ModelOutput:
@@ -201,7 +203,7 @@ class PtychographyModel(nn.Module):
 
     def offsets_of(self, batch: GroupBatch) -> Float32[Tensor, "B C 2"]:
         """Return member minus center, with the refined positions while training."""
-        if self.shifts is None or not self.training:
+        if self.refinement is None or not self.training:
             return batch.offsets
         self._check_single(batch, "refine_positions")
         if batch.offsets.shape[1] == 1:
@@ -209,20 +211,21 @@ class PtychographyModel(nn.Module):
                 "expected groups of several members, as refine_positions learns from their overlap; found groups of "
                 "one. Group with a grid such as (2, 2)."
             )
-        shifts: Tensor = self.shifts[batch.members.long()]
+        shifts: Tensor = self.refinement(batch.members)
         return batch.offsets + shifts - shifts.mean(dim=1, keepdim=True)
 
-    def refined_positions(self, positions: Float64[ndarray, "scan 2"]) -> Float64[ndarray, "scan 2"]:
-        """Return positions with what training has learned of them; unchanged if it was not asked to."""
-        if self.shifts is None:
-            return positions
-        if len(positions) != len(self.shifts):
-            raise ShapeError(
-                f"expected the {len(self.shifts)} positions that were refined; found {len(positions)}.",
-                field="positions",
-            )
-        moved: Float64[ndarray, "scan 2"] = positions + self.shifts.detach().cpu().numpy()
-        return moved
+    @property
+    def shifts(self) -> nn.Parameter | None:
+        """(n, 2), shifts of the positions of the training split; None unless they are refined."""
+        return None if self.refinement is None else self.refinement.shifts
+
+    def refined(self, scan: RawData) -> RawData:
+        """Return the scan of the training with the positions that were learned; any other scan as it is.
+
+        To be called before `prediction_loader` and `stitch`, so that both place patches where they belong. Scan points
+        outside the training split stay.
+        """
+        return scan if self.refinement is None else self.refinement.applied_to(scan)
 
     def _patches(self, batch: GroupBatch, placement: Placement, illumination: Illumination) -> Tensor:
         amplitude = batch.diffraction

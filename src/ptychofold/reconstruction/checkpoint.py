@@ -18,7 +18,7 @@ import ptychofold
 from ptychofold.atomic import replacing
 from ptychofold.config import ModelConfig, TrainingConfig
 from ptychofold.errors import CheckpointError, ConfigError, DivergenceError
-from ptychofold.models import DataContract, PtychographyModel
+from ptychofold.models import DataContract, PositionShifts, PtychographyModel
 from ptychofold.optional import require
 from ptychofold.physics import scaling_from_dict
 
@@ -90,9 +90,14 @@ def load_checkpoint(path: str | Path) -> PtychographyModel:
         config = ModelConfig.from_mapping(description["model"])
         contract = DataContract.from_dict(description["contract"])
         scaling = scaling_from_dict(description["scaling"])
-        n_scan = len(weights["shifts"]) if "shifts" in weights else None
+        prefix = "refinement."
+        shifts = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
         model = PtychographyModel(
-            config, contract=contract, scaling=scaling, probe=weights["forward_model.probe"], n_scan=n_scan
+            config,
+            contract=contract,
+            scaling=scaling,
+            probe=weights["forward_model.probe"],
+            refinement=PositionShifts.like(shifts) if shifts else None,
         )
         model.load_state_dict(weights)
     except (ConfigError, KeyError, RuntimeError) as error:

@@ -99,7 +99,8 @@ def prediction_loader(
     model
         What will predict.
     scan
-        A scan that the model was made for, or another like it; `PatternStore.scan` is one.
+        A scan that the model was made for, or another like it; `PatternStore.scan` is one. If the model has refined
+        positions, ``model.refined(scan)``.
     geometry
         How the scan was measured; what it states if None, and as in training if it states nothing.
     groups
