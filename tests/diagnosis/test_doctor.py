@@ -133,6 +133,14 @@ def test_weak_and_strong_frames_and_a_wrong_record_are_named(clean: RawData) -> 
     assert _patterns_say(replace(dim, metadata=replace(dim.metadata, n_photons=None)), "dose").level == "fix"
 
 
+def test_a_scan_of_mostly_dark_frames_is_examined_and_they_are_named(clean: RawData) -> None:
+    numbers = _numbers(clean)
+    numbers[:50] = 0
+    found = _patterns_say(_with(clean, numbers), "frames")
+    assert (found.level, found.says[:11]) == ("fix", "50 patterns")
+    assert "least_dose" in str(found.fix)
+
+
 def test_frames_with_the_beam_in_the_corners_are_no_go(clean: RawData) -> None:
     found = _patterns_say(_with(clean, np.fft.fftshift(_numbers(clean), axes=(1, 2))), "beam center")
     assert found.level == "no-go"

@@ -170,6 +170,14 @@ def test_frames_are_dropped_by_dose_and_by_number() -> None:
     assert len(changed) == len(changed.positions) == 6
 
 
+def test_dark_frames_are_dropped_even_where_most_are_dark() -> None:
+    scan = make_scan(n_scan=9, N=16)
+    numbers = numbers_of(scan).copy()
+    numbers[:6] = 0
+    changed = run(replace(scan, patterns=ArrayInMemory(numbers)), FrameStep(least_dose=0.5))
+    assert changed.metadata.history[0]["dropped"] == [0, 1, 2, 3, 4, 5]
+
+
 # -------------------------------------------------------------------------------------------- laziness, history, replay
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from ptychofold.config import OrientStep, PreprocessConfig
+from ptychofold.config import OrientStep, PreprocessConfig, ScanGeometry
 from ptychofold.physics.simulation import simulate
 from ptychofold.preprocess import D4, TURNS, preprocess
 from ptychofold.raw_data import RawData
@@ -97,3 +97,43 @@ def test_the_mask_and_the_pixel_size_turn_with_the_frames() -> None:
     assert turned.bad_pixels is not None
     assert turned.bad_pixels[5, 2]
     assert turned.metadata.pixel_size_m == (2e-9, 1e-9)
+
+
+STATED = ScanGeometry(wavelength_m=1e-10, distance_m=1.0, detector_pixel_m=(50e-6, 100e-6))
+"""Of pixels that are twice as wide as high."""
+
+
+def _oblong() -> RawData:
+    scan, size = make_scan(n_scan=9, N=16), STATED.object_pixel_m((16, 16))
+    geometry = STATED.replace(pixel_size_m=size)
+    return replace(scan, metadata=replace(scan.metadata, geometry=geometry, pixel_size_m=size))
+
+
+@pytest.mark.parametrize("target", ["scan", "patterns"])
+@pytest.mark.parametrize("turn", TURNS, ids=lambda turn: turn.name)
+def test_detector_pixels_turn_with_the_frames_and_give_the_object_pixel(
+    turn: D4, target: Literal["scan", "patterns"]
+) -> None:
+    step = OrientStep(turn=turn.name, target=target)
+    metadata = preprocess(_oblong().to_fields(), PreprocessConfig(steps=(step,))).metadata
+    assert metadata.geometry is not None
+    assert metadata.pixel_size_m is not None
+    assert metadata.geometry.detector_pixel_m == ((100e-6, 50e-6) if turn.transpose else (50e-6, 100e-6))
+    derived = metadata.geometry.replace(pixel_size_m=None).object_pixel_m((16, 16))
+    assert metadata.pixel_size_m == metadata.geometry.pixel_size_m == pytest.approx(derived)
+
+
+def test_what_turns_alone_keeps_positions_in_metres_where_pixels_are_oblong(caplog: pytest.LogCaptureFixture) -> None:
+    scan = _oblong()
+    before = (scan.positions - scan.positions[0]) * np.array(scan.metadata.pixel_size_m)
+    targets: tuple[Literal["patterns", "positions"], ...] = ("patterns", "positions")
+    for target, exchanged in zip(targets, (before, before[:, ::-1]), strict=True):
+        turned = preprocess(
+            scan.to_fields(), PreprocessConfig(steps=(OrientStep(turn="transpose", target=target),))
+        )
+        assert turned.positions is not None
+        after = (turned.positions - turned.positions[0]) * np.array(turned.metadata.pixel_size_m)
+        np.testing.assert_allclose(after, exchanged, atol=1e-15)
+        assert turned.object is None
+        assert turned.patches is None
+    assert "the object, which lies on the old grid, is left out" in caplog.text

@@ -167,9 +167,9 @@ class FrameStep(Config):
 
     step: Literal["frames"] = "frames"
     least_dose: NonNegativeFloat = 0.0
-    """Intensity of a pattern, as a share of the median, below which it is dropped."""
+    """Intensity of a pattern, as a share of the median of those that are not dark, below which it is dropped."""
     most_dose: PositiveFloat | None = None
-    """Share of the median above which it is dropped; None keeps bright ones."""
+    """Share of that median above which it is dropped; None keeps bright ones."""
     drop: tuple[NonNegativeInt, ...] = ()
     """Rows that are dropped in any case."""
     dropped: tuple[NonNegativeInt, ...] | None = None

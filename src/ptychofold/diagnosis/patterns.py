@@ -11,6 +11,7 @@ from ptychofold.evidence import contradiction_of_amplitude
 from ptychofold.measurement import decide_measurement
 from ptychofold.preprocess.center import beam_center, sample_intensity
 from ptychofold.preprocess.pixels import dead_pixels, hot_pixels
+from ptychofold.preprocess.points import typical_dose
 from ptychofold.raw_data import RawData
 from ptychofold.reading import read_apart, spread_rows
 from ptychofold.survey import PatternSummary
@@ -97,9 +98,9 @@ def _access(scan: RawData) -> Finding:
 
 
 def _dose(scan: RawData, summary: PatternSummary) -> Iterator[Finding]:
-    median = float(np.median(summary.dose))
+    median = typical_dose(summary.dose)
     low, high = float(summary.dose.min()) / median, float(summary.dose.max()) / median
-    says = f"{median:.4g} a pattern (median), {low:.2g} to {high:.3g} times that over the scan"
+    says = f"{median:.4g} a pattern (median of lit ones), {low:.2g} to {high:.3g} times that over the scan"
     recorded = scan.metadata.n_photons
     if recorded is not None and not 0.5 < median / recorded < 2:
         yield Finding(

@@ -108,7 +108,9 @@ def apply_orient(step: OrientStep, found: ScanFields) -> ScanFields:
     changed = found
     if frames:
         bad = None if found.bad_pixels is None else np.ascontiguousarray(turn.frames(found.bad_pixels))
-        changed = replace(changed, patterns=TransformedSource(patterns, Turned(turn)), bad_pixels=bad)
+        metadata = _exchanged(found.metadata) if turn.transpose else found.metadata
+        turned = TransformedSource(patterns, Turned(turn))
+        changed = replace(changed, patterns=turned, bad_pixels=bad, metadata=metadata)
     if field and found.positions is not None:
         last = _last(found)
         nominal = found.positions_nominal
@@ -120,15 +122,49 @@ def apply_orient(step: OrientStep, found: ScanFields) -> ScanFields:
             positions_nominal_m=None,
         )
     if not (frames and field):
-        return changed
-    size = found.metadata.pixel_size_m
-    if size is not None and turn.transpose:
-        changed = replace(changed, metadata=replace(found.metadata, pixel_size_m=size[::-1]))
+        size = found.metadata.pixel_size_m
+        oblong = size is not None and turn.transpose and size[0] != size[1]
+        return _in_other_pixels(changed, size, frames=frames) if size is not None and oblong else changed
     return replace(
         changed,
         probe=_maybe(found.probe, turn.frames),
         object=_maybe(found.object, turn.pixels),
         patches=_maybe(found.patches, turn.frames),
+    )
+
+
+def _exchanged(metadata: Metadata) -> Metadata:
+    """Return the metadata of transposed frames: height and width of detector and object pixels are exchanged."""
+    size, geometry = metadata.pixel_size_m, metadata.geometry
+    if geometry is not None:
+        detector, stated = geometry.detector_pixel_m, geometry.pixel_size_m
+        geometry = geometry.replace(
+            detector_pixel_m=None if detector is None else detector[::-1],
+            pixel_size_m=None if stated is None else stated[::-1],
+        )
+    return replace(metadata, pixel_size_m=None if size is None else size[::-1], geometry=geometry)
+
+
+def _in_other_pixels(found: ScanFields, size: tuple[float, float], *, frames: bool) -> ScanFields:
+    """Keep positions in metres where frames or positions alone were transposed and object pixels are oblong.
+
+    ``size`` is the object pixel before. Transposed frames have it exchanged, under positions that stay; transposed
+    positions were counted in the other axis's pixels. Object and patches lie on a grid that is no more.
+    """
+    ratio = np.array([size[0] / size[1], size[1] / size[0]])
+    ratio = ratio if frames else ratio[::-1]
+    if found.object is not None:
+        logger.warning("orient: object pixels are not square; the object, which lies on the old grid, is left out")
+
+    def scaled(positions: Float[np.ndarray, "scan 2"] | None) -> _Positions | None:
+        return None if positions is None else positions * ratio
+
+    return replace(
+        found,
+        positions=scaled(found.positions),
+        positions_nominal=scaled(found.positions_nominal),
+        object=None,
+        patches=None,
     )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "repeated_positions",
     "resolve_frames",
     "resolve_positions",
+    "typical_dose",
 ]
 
 CHUNK = 256
@@ -42,7 +43,7 @@ def resolve_frames(step: FrameStep, found: ScanFields) -> FrameStep:
     drop[rows] = True
     if step.least_dose > 0 or step.most_dose is not None:
         dose = _dose(found)
-        share = dose / np.median(dose)
+        share = dose / typical_dose(dose)
         drop |= (share < step.least_dose) | (share > (np.inf if step.most_dose is None else step.most_dose))
     return step.replace(dropped=tuple(np.flatnonzero(drop).tolist()))
 
@@ -125,6 +126,18 @@ def repeated_positions(positions: Float64[np.ndarray, "scan 2"]) -> Bool[np.ndar
     repeated = np.ones(len(positions), bool)
     repeated[first] = False
     return repeated
+
+
+def typical_dose(dose: Float64[np.ndarray, " scan"]) -> float:
+    """Return the median dose of the patterns that are not dark; 0 if all are.
+
+    Examples
+    --------
+    >>> typical_dose(np.array([0.0, 0.0, 0.0, 5.0, 7.0]))
+    6.0
+    """
+    lit = dose[dose > 0]
+    return float(np.median(lit)) if len(lit) else 0.0
 
 
 def _dose(found: ScanFields) -> Float64[np.ndarray, " scan"]:
