@@ -71,7 +71,7 @@ def test_the_demo_goes_the_whole_road(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     for word in (
         "36 × 16 × 16",
-        "doctor:",
+        "doctor, without trial reconstructions:",
         "coords_relative",
         "36 groups of 4",
         "1 epochs in",

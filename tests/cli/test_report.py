@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,10 +177,20 @@ def test_names_and_findings_cannot_become_markup() -> None:
     sections = [Section(title="a<b", body=""), html_report.doctor_section(Diagnosis(findings=(finding,)))]
     text = page("<script>alert(1)</script>", sections)
     assert "<i>do" not in text
-    assert "Verdict: fix" in text
+    assert "Verdict: fix." in text
     assert "<script>alert" not in text
     assert "&lt;b&gt;bold" in text
     assert "a&lt;b" in text
+
+
+def test_a_page_without_trial_reconstructions_says_so_and_never_go() -> None:
+    fine = Finding(subject="dose", level="go", says="enough")
+    note = html_report.doctor_section(Diagnosis(findings=(fine,), tried=False)).note
+    assert note is not None
+    assert "No trial reconstructions were made" in note
+    assert "Verdict: go" not in note
+    bad = replace(fine, level="no-go")
+    assert "Verdict: no-go." in str(html_report.doctor_section(Diagnosis(findings=(bad,), tried=False)).note)
 
 
 @pytest.mark.parametrize("N", [16, 65, 128])

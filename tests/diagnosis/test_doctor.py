@@ -13,9 +13,10 @@ from ptychofold.config import GroupingConfig, ScanGeometry
 from ptychofold.diagnosis import Diagnosis, Finding, optics_findings, pattern_findings, position_findings
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction import doctor
-from ptychofold.reconstruction.doctor import examine, examine_file, rank_scales
-from ptychofold.reconstruction.orientation import rank_orientations
+from ptychofold.reconstruction import doctor, scales
+from ptychofold.reconstruction.doctor import examine, examine_file
+from ptychofold.reconstruction.orientation import OrientationRanking, rank_orientations
+from ptychofold.reconstruction.scales import ScaleRanking, rank_scales
 from ptychofold.samples import path as sample_path
 from ptychofold.survey import summarise_patterns, survey
 from ptychofold.testing import FAULTS, make_scan, plant_fault
@@ -52,7 +53,8 @@ def clean() -> RawData:
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "rank_orientations", lambda scan: rank_orientations(scan, n_patterns=36, epochs=3))
     monkeypatch.setattr(doctor, "rank_scales", lambda scan: rank_scales(scan, n_patterns=64, epochs=6))
-    monkeypatch.setattr(doctor, "SCALES", (0.5, 0.71, 1.0, 1.41))
+    monkeypatch.setattr(scales, "SCALES", (0.5, 0.71, 1.0, 1.41))
+    monkeypatch.setattr(scales, "LONGER", 1)
 
 
 def _only(diagnosis: Diagnosis, subject: str) -> Finding:
@@ -85,7 +87,73 @@ def test_a_clean_scan_goes(clean: RawData) -> None:
 
 def test_the_shipped_scan_goes() -> None:
     diagnosis = examine_file(sample_path("siemens"), trials=False)
-    assert diagnosis.verdict == "go", [*diagnosis.of_level("fix"), *diagnosis.of_level("no-go")]
+    assert diagnosis.verdict == "untried", [*diagnosis.of_level("fix"), *diagnosis.of_level("no-go")]
+
+
+def test_what_was_not_tried_is_unknown_and_no_go_ahead(clean: RawData) -> None:
+    diagnosis = examine(clean, trials=False)
+    assert diagnosis.verdict == "untried"
+    for subject in ("orientation", "distance"):
+        found = _only(diagnosis, subject)
+        assert (found.level, found.says) == ("unknown", "not tried: no trial reconstructions were made")
+
+
+def test_positions_unfit_for_trials_leave_orientation_and_distance_unknown(clean: RawData) -> None:
+    diagnosis = examine(replace(clean, positions=clean.positions * 1000))
+    assert _only(diagnosis, "orientation").says == "not tried: the positions are unfit for trial reconstructions"
+
+
+SWAPPED = OrientationRanking(
+    turns=("transpose", "rotate_90", "flip_rows", "identity"), r_factors=(0.33, 0.331, 0.3313, 0.332), n_patterns=9
+)
+
+
+@pytest.mark.parametrize(
+    ("r_factors", "level", "says"),
+    [
+        ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.15, 0.16)}, "go", "as it is"),
+        ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.08, 0.09)}, "no-go", "× 1.19 explains"),
+        ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.095, 0.105)}, "fix", "× 1.19 explains"),
+        ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.08, 0.12)}, "fix", "could not be verified"),
+        ({0.84: (0.1461, 0.1455), 1.0: (0.1444, 0.1442), 1.19: (0.1458, 0.1444)}, "fix", "could not be verified"),
+    ],
+)
+def test_a_distance_goes_only_if_two_parts_of_the_scan_agree_on_it(
+    r_factors: dict[float, tuple[float, ...]], level: str, says: str, clean: RawData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = replace(SWAPPED, turns=("identity", "rotate_90"), r_factors=(0.1, 0.2))
+    monkeypatch.setattr(doctor, "rank_orientations", lambda _scan: right)
+    monkeypatch.setattr(doctor, "rank_scales", lambda _scan: ScaleRanking(r_factors=r_factors, epochs=8))
+    diagnosis = examine(clean)
+    found = _only(diagnosis, "distance")
+    assert (found.level, diagnosis.verdict) == (level, level)
+    assert says in found.says
+
+
+def test_an_orientation_that_the_data_cannot_tell_is_to_be_checked(
+    clean: RawData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stated = ScaleRanking(r_factors={0.84: (0.2,), 1.0: (0.1,), 1.19: (0.2,)}, epochs=8)
+    monkeypatch.setattr(doctor, "rank_orientations", lambda _scan: SWAPPED)
+    monkeypatch.setattr(doctor, "rank_scales", lambda _scan: stated)
+    diagnosis = examine(clean)
+    found = _only(diagnosis, "orientation")
+    assert (found.level, diagnosis.verdict) == ("fix", "fix")
+    assert "could not be verified" in found.says
+
+
+def test_swapped_axes_are_told_where_wrong_turns_lie_far_apart(tmp_path: Path) -> None:
+    lines = make_scan(n_scan=144, N=32, step=3.0, grid="raster", n_photons=1e7, seed=12, phantom="lines")
+    swapped = RawData.from_file(plant_fault("swapped axes", lines, tmp_path / "fault.npz"))
+    assert rank_orientations(swapped, n_patterns=49, epochs=4).allows("identity") is False
+
+
+def test_a_wrong_distance_does_not_pass_where_its_neighbors_explain_nearly_as_well(tmp_path: Path) -> None:
+    star = make_scan(n_scan=150, N=32, step=3.0, n_modes=2, n_photons=1e6, seed=11, phantom="siemens_star")
+    further = RawData.from_file(plant_fault("wrong distance", star, tmp_path / "fault.npz"))
+    ranking = rank_scales(further, n_patterns=49, epochs=2)
+    assert ranking.best < 1
+    assert ranking.verdict != "stated"
 
 
 # ------------------------------------------------------------------------------------------------------- smaller faults
@@ -171,6 +239,19 @@ def test_positions_that_repeat_or_stray_are_named(clean: RawData) -> None:
     assert [f.level for f in position_findings(alone, survey(alone))] == ["no-go"]
 
 
+def test_scan_points_that_are_few_or_on_a_line_are_named(clean: RawData) -> None:
+    def say(scan: RawData) -> Finding:
+        return next(f for f in position_findings(scan, survey(scan)) if f.subject == "scan points")
+
+    assert say(clean).level == "go"
+    few = say(clean.subset([0, 1, 2, 10, 11]))
+    assert (few.level, few.says[:17]) == ("fix", "5 different ones:")
+    along = np.linspace(0, 160, len(clean))
+    line = replace(clean, positions=np.stack([0.5 * along, along], axis=1))
+    assert (say(line).level, "straight line" in say(line).says) == ("no-go", True)
+    assert _only(examine(line), "orientation").level == "unknown"
+
+
 def test_distance_and_pixel_size_must_agree(clean: RawData) -> None:
     def say(scan: RawData) -> dict[str, Finding]:
         return {f.subject: f for f in optics_findings(scan)}
@@ -206,9 +287,9 @@ def test_the_exit_code_says_the_verdict(clean: RawData, tmp_path: Path) -> None:
         assert result.exit_code == code, result.output
         assert "ptychofold preprocess --clean-positions" in result.stdout
     result = CliRunner().invoke(app, ["doctor", str(tmp_path / "clean.npz"), "--quick", "--json"])
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     content = json.loads(result.stdout)
-    assert content["verdict"] == "go"
+    assert (content["verdict"], content["tried"]) == ("untried", False)
     assert {"subject", "level", "says", "fix"} == set(content["findings"][0])
 
 

@@ -72,6 +72,14 @@ def test_a_twin_pair_that_stands_out_is_called_twins() -> None:
     assert ranking.allows("identity") is False
 
 
+def test_a_wide_margin_tells_however_far_the_wrong_turns_lie_apart() -> None:
+    turns = tuple(turn.name for turn in TURNS)
+    far_apart = (0.073, 0.102, 0.102, 0.109, 0.111, 0.111, 0.112)
+    ranking = OrientationRanking(turns=turns, r_factors=(0.033, *far_apart), n_patterns=9)
+    assert ranking.verdict == "told"
+    assert replace(ranking, r_factors=(0.071, *far_apart)).verdict == "untold"
+
+
 def test_the_shipped_scan_is_upright() -> None:
     ranking = rank_orientations(RawData.from_file(sample_path("siemens")), n_patterns=49, size=48, epochs=4)
     assert (ranking.best, ranking.verdict) == ("identity", "told")

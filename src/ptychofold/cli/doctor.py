@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor", "show_diagnosis"]
 
-EXIT_CODES = {"go": 0, "fix": 1, "no-go": 3}
+EXIT_CODES = {"go": 0, "untried": 1, "fix": 1, "no-go": 3}
 """How the command ends; 3 is that of bad data everywhere."""
-COLOURS = {"go": "green", "unknown": "dim", "fix": "yellow", "no-go": "red bold"}
+COLOURS = {"go": "green", "unknown": "dim", "untried": "yellow", "fix": "yellow", "no-go": "red bold"}
 VERDICTS = {
     "go": "go: nothing speaks against a reconstruction",
+    "untried": "untried: nothing speaks against a reconstruction so far, but no trial reconstructions were made",
     "fix": "fix: mend the lines above first; a reconstruction would suffer",
     "no-go": "no-go: a reconstruction would be wrong",
 }
@@ -39,7 +40,7 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="No trial reconstructions: orientation and distance stay unknown.")
+        bool, typer.Option("--quick", help="No trial reconstructions: orientation and distance stay unknown, and none is a go.")
     ] = False,
     grid: Annotated[int, typer.Option("--grid", "-g", min=1, help="Side of the grid of a group, for memory.")] = 2,
     neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="Nearest neighbors to group from.")] = 7,
@@ -48,7 +49,7 @@ def doctor(
 ) -> None:
     """Examine the scan FILE and say go, fix or no-go, with the fix for each line.
 
-    Exit codes: 0 go, 1 something to fix, 3 no-go.
+    Exit codes: 0 go, 1 something to fix or to try, 3 no-go.
     """
     from ptychofold.config import GroupingConfig
     from ptychofold.reconstruction.doctor import examine_file

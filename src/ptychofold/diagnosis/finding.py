@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Diagnosis", "Finding", "Level"]
+__all__ = ["Diagnosis", "Finding", "Level", "Verdict"]
 
 Level = Literal["go", "unknown", "fix", "no-go"]
 """Fine; cannot be told; worth mending first; a reconstruction would be wrong."""
+Verdict = Literal["go", "untried", "fix", "no-go"]
+"""Levels of a scan as a whole; untried: nothing speaks against it, but no trial reconstructions were made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +34,23 @@ class Diagnosis:
     >>> dose, step = Finding(subject="dose", level="go", says="1e5"), Finding(subject="step", level="fix", says="large")
     >>> Diagnosis(findings=(dose, step)).verdict
     'fix'
+    >>> Diagnosis(findings=(dose,), tried=False).verdict
+    'untried'
     """
 
     findings: tuple[Finding, ...]
+    tried: bool = True
+    """Whether trial reconstructions were asked for, without which there is no go."""
 
     @property
-    def verdict(self) -> Literal["go", "fix", "no-go"]:
-        """The worst level; what cannot be told is no obstacle."""
+    def verdict(self) -> Verdict:
+        """The worst level, unknown being no obstacle; untried if nothing was found but trials were not made."""
         levels = {finding.level for finding in self.findings}
         if "no-go" in levels:
             return "no-go"
-        return "fix" if "fix" in levels else "go"
+        if "fix" in levels:
+            return "fix"
+        return "go" if self.tried else "untried"
 
     def of_level(self, level: Level) -> Iterator[Finding]:
         """Return the findings of one level."""

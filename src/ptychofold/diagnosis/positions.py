@@ -17,6 +17,10 @@ LOST_OVERLAP = 0.3
 """Overlap below which neighbors share nearly nothing."""
 SMALL_STEP = 0.01
 """Step over probe diameter below which the unit of the positions must be wrong."""
+LEAST_POINTS = 16
+"""Different scan points that a reconstruction should have at least."""
+THIN = 0.05
+"""Width of all positions over the probe's diameter below which they lie on a line."""
 LEAST_COVERED = 0.7
 """Share of the field that should be lit."""
 LEAST_SAMPLING = 1.2
@@ -54,6 +58,7 @@ def position_findings(scan: RawData, found: Survey) -> Iterator[Finding]:
         yield Finding(subject="position unit", level="go", says=says)
     yield _duplicates(scan, different)
     yield _outliers(scan)
+    yield _points(scan, different, diameter)
     if different > 1:
         yield _overlap(found.overlap)
         yield from _coverage(scan, found)
@@ -82,6 +87,28 @@ def _outliers(scan: RawData) -> Finding:
         says=f"{int(isolated.sum())} positions lie far from all others, the first in row {first}",
         fix="ptychofold preprocess --clean-positions",
     )
+
+
+def _points(scan: RawData, different: int, diameter: float) -> Finding:
+    """Look for scan points that are too few, or that lie on a straight line."""
+    around = scan.positions - scan.positions.mean(axis=0)
+    across = float(np.ptp(around @ np.linalg.svd(around, full_matrices=False)[2][1]))
+    if different > 1 and across < THIN * diameter:
+        return Finding(
+            subject="scan points",
+            level="no-go",
+            says=f"{different} lie on a straight line, {across:.2g} px wide: any factor that changes only across it "
+            "can move from the probe to the object",
+            fix="scan an area; or check that both coordinates were read",
+        )
+    if different < LEAST_POINTS:
+        return Finding(
+            subject="scan points",
+            level="fix",
+            says=f"{different} different ones: too few to tell an object from a probe",
+            fix=f"scan {LEAST_POINTS} or more; or check that the whole scan was read",
+        )
+    return Finding(subject="scan points", level="go", says=f"{different} over an area")
 
 
 def _overlap(overlap: float) -> Finding:

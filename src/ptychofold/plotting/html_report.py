@@ -102,7 +102,17 @@ def doctor_section(diagnosis: Diagnosis) -> Section:
     return Section(
         title="Doctor",
         body=f'<table class="doctor">{heading}{rows}</table>',
-        note=f"Verdict: {diagnosis.verdict}. ptychofold doctor also tries orientations and distances.",
+        note=_verdict(diagnosis),
+    )
+
+
+def _verdict(diagnosis: Diagnosis) -> str:
+    if diagnosis.tried:
+        return f"Verdict: {diagnosis.verdict}."
+    found = "nothing speaks against the scan so far" if diagnosis.verdict == "untried" else diagnosis.verdict
+    return (
+        f"Verdict: {found}. No trial reconstructions were made: ptychofold doctor tries orientations and distances, "
+        "without which there is no go."
     )
 
 

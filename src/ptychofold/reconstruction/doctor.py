@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,15 @@ from ptychofold.grouping import group_scan
 from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.orientation import OrientationRanking, rank_orientations
-from ptychofold.reconstruction.trials import Trial
+from ptychofold.reconstruction.scales import ScaleRanking, rank_scales
+from ptychofold.reconstruction.trials import CLEAR_RISE
 from ptychofold.survey import summarise_patterns, survey
 
-__all__ = ["examine", "examine_file", "rank_scales"]
+__all__ = ["examine", "examine_file"]
 
-SCALES = (0.5, 0.71, 0.84, 1.0, 1.19, 1.41, 2.0)
-"""Factors of the distance that are tried."""
-CLEAR_RISE = 1.1
-"""R beside the best distance over R at it, above which the distance is told."""
+CHECK_DISTANCE = "check distance, energy and pixel sizes, and the unit of the positions"
+UNFIT_FOR_TRIALS = frozenset({"position unit", "overlap", "scan points"})
+"""Findings of positions that leave nothing to reconstruct."""
 EPOCHS = 20
 """Passes over the patterns that a time is predicted for."""
 BATCH = 16
@@ -87,7 +86,7 @@ def examine(
     >>> from ptychofold.testing import make_scan
     >>> diagnosis = examine(make_scan(n_scan=100, step=2.0), trials=False)
     >>> diagnosis.verdict, diagnosis.findings[0].subject
-    ('go', 'measurement')
+    ('untried', 'measurement')
     """
     tell = on_stage or (lambda _stage: None)
     tell("patterns")
@@ -96,44 +95,14 @@ def examine(
     tell("positions")
     numbers = survey(scan, summary)
     found += [*position_findings(scan, numbers), *optics_findings(scan)]
-    if trials and not any(f.level == "no-go" and f.subject in {"position unit", "overlap", "file"} for f in found):
+    if not trials:
+        found += _untried("no trial reconstructions were made", "ptychofold doctor FILE makes them")
+    elif any(f.level == "no-go" and f.subject in UNFIT_FOR_TRIALS for f in found):
+        found += _untried("the positions are unfit for trial reconstructions", "mend the positions first")
+    else:
         found += _trial_findings(scan, tell)
     found += _costs(scan, grouping or GroupingConfig(grid=(2, 2), n_neighbors=7, seed=0))
-    return Diagnosis(findings=tuple(found))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Scales:
-    """R of the distances tried."""
-
-    factors: tuple[float, ...]
-    r_factors: tuple[float, ...]
-
-    @property
-    def best(self) -> float:
-        return self.factors[int(np.argmin(self.r_factors))]
-
-    @property
-    def told(self) -> bool:
-        """Whether R rises clearly on both sides of the best."""
-        at = int(np.argmin(self.r_factors))
-        if at in (0, len(self.r_factors) - 1):
-            return False
-        return min(self.r_factors[at - 1], self.r_factors[at + 1]) > CLEAR_RISE * self.r_factors[at]
-
-
-def rank_scales(scan: RawData, *, geometry: Geometry | None = None, n_patterns: int = 100, epochs: int = 8) -> _Scales:
-    """Reconstruct the middle of a scan as if the detector stood nearer or further, and compare R of held-out patterns.
-
-    The object pixel grows with the distance, so that positions in pixels shrink.
-    """
-    trial = Trial.of(scan, geometry=geometry, n_patterns=n_patterns, epochs=epochs)
-    r_factors = []
-    for factor in SCALES:
-        middle = trial.scan.positions.mean(axis=0)
-        positions = (trial.scan.positions - middle) / factor + middle + trial.scan.N
-        r_factors.append(trial.r_factor_held_out(replace(trial.scan, positions=positions, positions_nominal=positions)))
-    return _Scales(factors=SCALES, r_factors=tuple(r_factors))
+    return Diagnosis(findings=tuple(found), tried=trials)
 
 
 def _trial_findings(scan: RawData, tell: Progress) -> Iterator[Finding]:
@@ -143,7 +112,11 @@ def _trial_findings(scan: RawData, tell: Progress) -> Iterator[Finding]:
     seconds = (time.process_time() - started) / 8
     yield _orientation(ranking)
     tell("distance")
-    if ranking.allows("identity") is not False:
+    if ranking.allows("identity") is False:
+        yield Finding(
+            subject="distance", level="unknown", says="not tried: the orientation is wrong", fix="mend that first"
+        )
+    else:
         yield _distance(rank_scales(scan))
     epochs_each = 8 * ranking.n_patterns
     side = min(scan.N, 64) if Geometry.of_scan(scan.metadata).propagation == "far_field" else scan.N
@@ -167,27 +140,38 @@ def _orientation(ranking: OrientationRanking) -> Finding:
             fix=f"ptychofold preprocess --turn {ranking.best}, or exchange or mirror the positions alike",
         )
     if right is None:
+        twin = ranking.verdict == "twin"
         return Finding(
             subject="orientation",
-            level="unknown",
-            says=f"{says}: the data cannot tell" + (" an object from its twin" if ranking.verdict == "twin" else ""),
-            fix="a probe from an earlier reconstruction tells more; else trust the beamline's convention",
+            level="unknown" if twin else "fix",
+            says=f"{says}: the data cannot tell" + (" an object from its twin" if twin else "; could not be verified"),
+            fix="a probe from an earlier reconstruction tells more; else check the beamline's convention",
         )
     return Finding(subject="orientation", level="go", says=says)
 
 
-def _distance(scales: _Scales) -> Finding:
-    ranked = ", ".join(f"× {f:g}: {r:.4f}" for f, r in zip(scales.factors, scales.r_factors, strict=True))
-    if not scales.told:
-        return Finding(subject="distance", level="unknown", says=f"the data cannot tell: R {ranked}")
-    if scales.best == 1.0:
+def _distance(ranking: ScaleRanking) -> Finding:
+    ranked = ", ".join(f"× {f:g}: {' and '.join(f'{r:.4f}' for r in rs)}" for f, rs in ranking.r_factors.items())
+    if ranking.verdict == "stated":
         return Finding(subject="distance", level="go", says=f"as it is, explains held-out patterns best: R {ranked}")
+    if ranking.verdict == "untold":
+        return Finding(
+            subject="distance",
+            level="fix",
+            says=f"could not be verified, the data cannot tell: R {ranked}",
+            fix=f"{CHECK_DISTANCE}, against the beamline's log",
+        )
     return Finding(
         subject="distance",
-        level="no-go",
-        says=f"× {scales.best:g} explains held-out patterns better: R {ranked}",
-        fix="check distance, energy and pixel sizes, and the unit of the positions",
+        level="no-go" if ranking.lead > CLEAR_RISE else "fix",
+        says=f"× {ranking.best:g} explains held-out patterns better: R {ranked}",
+        fix=CHECK_DISTANCE,
     )
+
+
+def _untried(why: str, fix: str) -> Iterator[Finding]:
+    for subject in ("orientation", "distance"):
+        yield Finding(subject=subject, level="unknown", says=f"not tried: {why}", fix=fix)
 
 
 def _costs(scan: RawData, grouping: GroupingConfig) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.iterative import reconstruct
 from ptychofold.typing import Positions
 
-__all__ = ["Trial", "stands_out"]
+__all__ = ["CLEAR_RISE", "Trial", "stands_out"]
 
 APART = 4.0
 """Standard deviations of the others' R by which the best must lie below them."""
@@ -21,6 +21,8 @@ HELD_OUT = 0.15
 """Share of the patterns that is foretold."""
 LEAST_MARGIN = 0.003
 """Share of the best R by which the others must exceed it."""
+CLEAR_RISE = 1.1
+"""The others' R over the best that is never chance, however far the others lie apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,20 @@ class Trial:
         part = replace(part.with_patterns(part.patterns.read(np.arange(len(part)))), object=None, patches=None)
         return cls(scan=part, geometry=geometry, config=GradientConfig(epochs=epochs, seed=seed))
 
+    @classmethod
+    def pair(cls, scan: RawData, *, geometry: Geometry | None, n_patterns: int, epochs: int) -> tuple[Self, Self]:
+        """Take patterns from two halves of a scan, or all twice with others held out if it has too few."""
+        order = np.argsort(scan.positions[:, int(np.argmax(np.ptp(scan.positions, axis=0)))], kind="stable")
+        half = len(scan) // 2
+        parts = (scan, scan)
+        if half >= n_patterns:
+            parts = scan.subset(np.sort(order[:half])), scan.subset(np.sort(order[half:]))
+        first, second = (
+            cls.of(part, geometry=geometry, n_patterns=n_patterns, epochs=epochs, seed=seed)
+            for seed, part in enumerate(parts)
+        )
+        return first, second
+
     def r_factor(self, scan: RawData) -> float:
         """Return R after the steps on a changed scan."""
         return reconstruct(scan, self.config, geometry=self.geometry).r_factor
@@ -63,9 +79,13 @@ class Trial:
 
 
 def stands_out(best: float, others: tuple[float, ...]) -> bool:
-    """Tell whether an R lies below all others by more than chance."""
+    """Tell whether an R lies below all others by more than chance.
+
+    Chance is four standard deviations of the others, or a tenth of the best if that is less: others that are nearly
+    right lie far apart without being chance.
+    """
     lead = min(others) - best
-    return lead > max(APART * float(np.std(others)), LEAST_MARGIN * best)
+    return lead > max(min(APART * float(np.std(others)), (CLEAR_RISE - 1) * best), LEAST_MARGIN * best)
 
 
 def _nearest(positions: Positions, n_patterns: int) -> Int64[np.ndarray, " n"]:
