@@ -128,9 +128,7 @@ def test_what_turns_alone_keeps_positions_in_metres_where_pixels_are_oblong(capl
     before = (scan.positions - scan.positions[0]) * np.array(scan.metadata.pixel_size_m)
     targets: tuple[Literal["patterns", "positions"], ...] = ("patterns", "positions")
     for target, exchanged in zip(targets, (before, before[:, ::-1]), strict=True):
-        turned = preprocess(
-            scan.to_fields(), PreprocessConfig(steps=(OrientStep(turn="transpose", target=target),))
-        )
+        turned = preprocess(scan.to_fields(), PreprocessConfig(steps=(OrientStep(turn="transpose", target=target),)))
         assert turned.positions is not None
         after = (turned.positions - turned.positions[0]) * np.array(turned.metadata.pixel_size_m)
         np.testing.assert_allclose(after, exchanged, atol=1e-15)

@@ -96,7 +96,8 @@ def inspect_step(scan: "RawData") -> "PatternSummary":
     show_scan(scan, survey(scan, summary))
     verdict = examine(scan, trials=False)
     worst = [f"{finding.subject}: {finding.says}" for finding in verdict.findings if finding.level in {"fix", "no-go"}]
-    show("", f"doctor, without trial reconstructions: [bold]{verdict.verdict}[/]" + plain(f" ({'; '.join(worst)})" if worst else ""))
+    why = plain(f" ({'; '.join(worst)})" if worst else "")
+    show("", f"doctor, without trial reconstructions: [bold]{verdict.verdict}[/]{why}")
     return summary
 
 

@@ -40,7 +40,7 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="No trial reconstructions: orientation and distance stay unknown, and none is a go.")
+        bool, typer.Option("--quick", help="No trial reconstructions: orientation and distance stay unknown; no go.")
     ] = False,
     grid: Annotated[int, typer.Option("--grid", "-g", min=1, help="Side of the grid of a group, for memory.")] = 2,
     neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="Nearest neighbors to group from.")] = 7,
