@@ -10,18 +10,20 @@ from typer.testing import CliRunner
 from ptychofold.cli.main import app
 from ptychofold.cli.stitched import stitched_scan
 from ptychofold.cli.train import train
-from ptychofold.errors import ConfigError
+from ptychofold.errors import CheckpointError, ConfigError, DivergenceError
 from ptychofold.grouping import split_scan
 from ptychofold.models import PtychographyModel
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction import load_checkpoint
-from ptychofold.reconstruction.run import RunConfig, prepare_run, train_run
+from ptychofold.reconstruction.run import RunConfig, prepare_run, read_history, train_run
 from ptychofold.reconstruction.training import fit
 from ptychofold.testing import make_scan
 
 runner = Typer()
 runner.command()(train)
 QUICK = ["--set", "model.lift_steps=1", "--set", "loader.batch_size=9", "--set", "training.accelerator=cpu"]
+
+SHORT = ["training.epochs=3", "model.lift_steps=1", "loader.batch_size=25", "training.accelerator=cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,56 @@ def test_a_run_goes_on_where_it_stopped(file: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(runner, [*arguments, "-e", "2", "--resume"])
     assert result.exit_code == 0, result.output
     assert "6 steps" in result.stdout
+
+
+def test_the_losses_of_an_interrupted_run_are_kept(file: Path, tmp_path: Path) -> None:
+    run = RunConfig.from_overrides({"scan": str(file)}, [*SHORT, f"training.output_dir={str(tmp_path)!r}"])
+
+    def stop(done: int, _total: int, _loss: float) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(run, on_step=stop)
+    assert len(read_history(tmp_path)["train_loss"]) == 1
+    _, record = train_run(run, resume=tmp_path)
+    assert len(record.epochs) == 2
+    assert len(read_history(tmp_path)["train_loss"]) == 3
+
+
+def test_a_run_that_is_refused_leaves_the_directory_as_it_was(file: Path, tmp_path: Path) -> None:
+    run = RunConfig.from_overrides({"scan": str(file)}, [*SHORT, f"training.output_dir={str(tmp_path)!r}"])
+    train_run(run)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert before.keys() == {"run.toml", "model.safetensors", "history.json", "last.ckpt"}
+    other = run.replace(training=run.training.replace(learning_rate=0.5))
+    with pytest.raises(CheckpointError, match=r"learning_rate was 0.003 and is 0.5"):
+        train_run(other, resume=tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_directory_never_holds_files_of_two_runs(file: Path, tmp_path: Path) -> None:
+    run = RunConfig.from_overrides({"scan": str(file)}, [*SHORT, f"training.output_dir={str(tmp_path)!r}"])
+    train_run(run)
+    diverging = ["training.learning_rate=1e30", "training.gradient_clip=1e30", "training.schedule=constant"]
+    other = RunConfig.from_file(tmp_path / "run.toml", overrides=diverging)
+    with pytest.raises(DivergenceError):
+        train_run(other)
+    assert RunConfig.from_file(tmp_path / "run.toml").training.learning_rate == 1e30
+    assert not (tmp_path / "model.safetensors").exists()
+    assert len(read_history(tmp_path).get("train_loss", [])) < 3
+
+
+def test_a_run_is_repeated_in_its_own_directory_wherever_it_is_moved(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train_run(RunConfig.from_overrides({"scan": str(file)}, [*SHORT, "training.output_dir=first"]))
+    (tmp_path / "first").rename(tmp_path / "second")
+    again = RunConfig.from_file("second/run.toml")
+    assert again.training.output_dir == Path("second")
+    train_run(again)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["second"]
 
 
 def test_a_model_needs_a_place(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, Self
@@ -16,14 +17,10 @@ from ptychofold.grouping import split_scan
 from ptychofold.models import PtychographyModel
 from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
+from ptychofold.reconstruction.run_folder import HISTORY_FILE, RUN_FILE, read_history
 from ptychofold.reconstruction.training import OnStep, TrainingRecord, fit
 
 __all__ = ["HISTORY_FILE", "RUN_FILE", "RunConfig", "prepare_run", "read_history", "train_run"]
-
-RUN_FILE = "run.toml"
-"""Name of the settings below ``output_dir``."""
-HISTORY_FILE = "history.json"
-"""Name of the losses of each epoch beside them."""
 
 
 class RunConfig(Config):
@@ -135,6 +132,8 @@ def train_run(
 ) -> tuple[PtychographyModel, TrainingRecord]:
     """Train as a run says, and put its settings beside the model.
 
+    What an earlier run left in the directory goes when the first step of a new one has been taken.
+
     Parameters
     ----------
     run
@@ -145,35 +144,28 @@ def train_run(
         Told of each step.
     """
     model, train, validation = prepare_run(run)
-    if run.training.output_dir is not None:
-        with replacing(run.training.output_dir / RUN_FILE) as partial:
-            settled = run.replace(scan=run.scan.absolute(), model=model.config)
-            partial.write_text(settled.to_toml(), encoding="utf-8")
-    record = fit(model, train, validation, run.training, resume=resume, on_step=on_step)
-    _keep_history(run, record, resumed=resume is not None)
+    settled = run.replace(scan=run.scan.absolute(), model=model.config)
+    record = fit(model, train, validation, run.training, resume=resume, on_step=_Settling(run=settled, on_step=on_step))
     return model, record
 
 
-def read_history(folder: str | Path) -> dict[str, list[float]]:
-    """Return the losses of each epoch that a run has kept, by name; empty if it has kept none."""
-    path = Path(folder) / HISTORY_FILE
-    if not path.is_file():
-        return {}
-    epochs = json.loads(path.read_text(encoding="utf-8"))
-    names = [name for name in epochs[-1] if name != "epoch"] if epochs else []
-    return {name: [epoch[name] for epoch in epochs if epoch.get(name) is not None] for name in names}
+@dataclass(kw_only=True)
+class _Settling:
+    """Puts the settings into the directory once the first step is taken: all refusals come before it."""
 
+    run: RunConfig
+    on_step: OnStep | None
+    settled: bool = False
 
-def _keep_history(run: RunConfig, record: TrainingRecord, *, resumed: bool) -> None:
-    """Write the losses of each epoch after those of the run that was resumed."""
-    if run.training.output_dir is None:
-        return
-    path = run.training.output_dir / HISTORY_FILE
-    new = [dict(losses) for losses in record.epochs if losses.get("epoch", run.training.epochs) < run.training.epochs]
-    old = json.loads(path.read_text(encoding="utf-8")) if resumed and path.is_file() else []
-    kept = [losses for losses in old if not new or losses["epoch"] < new[0]["epoch"]]
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(kept + new), encoding="utf-8")
+    def __call__(self, done: int, total: int, loss: float) -> None:
+        if self.run.training.output_dir is not None and not self.settled:
+            # the directory is told relative to the file in it, so that the run may be moved and repeated there
+            training = self.run.training.replace(output_dir=Path())
+            with replacing(self.run.training.output_dir / RUN_FILE) as partial:
+                partial.write_text(self.run.replace(training=training).to_toml(), encoding="utf-8")
+            self.settled = True
+        if self.on_step is not None:
+            self.on_step(done, total, loss)
 
 
 def _open(run: RunConfig) -> RawData:

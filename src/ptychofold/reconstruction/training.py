@@ -30,15 +30,11 @@ from ptychofold.optional import require
 from ptychofold.reconstruction.checkpoint import save_checkpoint
 from ptychofold.reconstruction.module import IDENTITY, TrainingModule
 from ptychofold.reconstruction.objective import are_counts, good_diffraction
+from ptychofold.reconstruction.run_folder import MODEL_FILE, RESUME_FILE, begin_anew, keep_history
 
 __all__ = ["MODEL_FILE", "RESUME_FILE", "OnStep", "TrainingRecord", "fit"]
 
 logger = logging.getLogger(__name__)
-
-MODEL_FILE = "model.safetensors"
-"""Name of the trained model below ``output_dir``."""
-RESUME_FILE = "last.ckpt"
-"""Name of what a run is resumed from, below ``output_dir``."""
 
 N_LOOKED_AT = 4
 """Groups that tell whether patterns are counts."""
@@ -114,9 +110,9 @@ def fit(
         config = config.replace(split_photons=_photons_to_show(train.batch_order.source, config))
         logger.info("the network sees a share of %g of the photons, the loss the rest", config.split_photons)
     module = TrainingModule(model, config, train=train, validation=validation)
-    diary = _Diary(module, on_step=on_step)
-    start = time.perf_counter()
     ckpt_path = _resumable(resume, module)
+    diary = _Diary(module, anew=ckpt_path is None, on_step=on_step)
+    start = time.perf_counter()
     with _quiet(), _interruptible():
         trainer = _trainer(config, diary, monitor="train_loss" if validation is None else "validation_loss")
         try:
@@ -139,19 +135,23 @@ def fit(
 
 
 class _Diary(Callback):
-    """Keeps losses, counts patterns, holds the last finite weights, tells of steps."""
+    """Keeps losses, counts patterns, holds the last finite weights, tells of steps, keeps the directory of one run."""
 
-    def __init__(self, module: TrainingModule, *, on_step: OnStep | None) -> None:
+    def __init__(self, module: TrainingModule, *, anew: bool, on_step: OnStep | None) -> None:
         self.epochs: list[dict[str, float]] = []
         self.n_patterns = 0
         self.finite = _copied(module.model)
-        self._on_step = on_step
+        self._folder = module.settings.output_dir
+        self._anew, self._on_step = anew, on_step
         self._loss = float("nan")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Count, and tell."""
+        if self._anew and self._folder is not None and trainer.is_global_zero:
+            begin_anew(self._folder)
+        self._anew = False
         self.n_patterns += batch.members.numel()  # type: ignore[attr-defined]  # a GroupBatch
         if self._on_step is None:
             return
@@ -162,6 +162,8 @@ class _Diary(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the epoch's mean losses and weights."""
         self.epochs.append(_last_losses(trainer))
+        if self._folder is not None and trainer.is_global_zero:
+            keep_history(self._folder, self.epochs)
         if isinstance(pl_module, TrainingModule):
             weights = _copied(pl_module.model)
             if all(_is_finite(value) for value in weights.values()):
