@@ -146,8 +146,8 @@ def test_only_bad_pixels_are_forgiven_and_counts_there_stay(tmp_path: Path) -> N
         RawData.from_fields(kept)
 
 
-@pytest.mark.parametrize("dtype", ["u2", "f4"])
-def test_a_source_without_such_numbers_stays_as_it_is(dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "mask"), [("u2", MASK), ("f4", MASK), ("f4", np.zeros((16, 16), bool))])
+def test_a_source_without_such_numbers_stays_as_it_is(dtype: str, mask: np.ndarray) -> None:
     scan = make_scan(n_scan=60, N=16)
     source = ArrayInMemory(scan.patterns.read(slice(None)).astype(dtype))
-    assert RawData.from_fields(replace(scan, patterns=source, bad_pixels=MASK).to_fields()).patterns is source
+    assert RawData.from_fields(replace(scan, patterns=source, bad_pixels=mask).to_fields()).patterns is source

@@ -184,6 +184,7 @@ def test_a_scan_whose_detector_is_unknown_is_written_without_one(tmp_path: Path)
     known = replace(scan.metadata, geometry=None, pixel_size_m=(1e-8, 2e-8), wavelength_m=None)
     for suffix in ("cxi", "nxs"):
         replace(scan, metadata=known).to_file(tmp_path / f"a.{suffix}")
+        assert pf.read(tmp_path / f"a.{suffix}").metadata.geometry is None
         back = pf.read(tmp_path / f"a.{suffix}", wavelength_m=2e-12, distance_m=0.1)
         assert back.metadata.pixel_size_m == known.pixel_size_m
         assert back.metadata.geometry is not None

@@ -60,9 +60,11 @@ def cleared(patterns: ArraySource, bad_pixels: Bool[np.ndarray, "..."] | None) -
     """
     if bad_pixels is None or bad_pixels.shape != patterns.shape[1:] or patterns.dtype.kind not in "if":
         return patterns
+    if not bad_pixels.any() or not patterns.shape[0]:
+        return patterns
     transform = Cleared(bad_pixels)
     rows = np.unique(np.linspace(0, patterns.shape[0] - 1, N_INSPECTED).astype(np.int64))
-    sample = patterns.read(rows) if patterns.shape[0] and bad_pixels.any() else np.empty((0, *bad_pixels.shape))
+    sample = patterns.read(rows)
     if transform.apply(sample, rows) is sample:
         return patterns
     logger.info("bad pixels hold numbers that are no measurement; they are read as 0")

@@ -123,7 +123,7 @@ def cxi_fields(
             declared,
             wavelength_m=declared.wavelength_m or stated.wavelength,
             pixel_size_m=declared.pixel_size_m or _object_pixel(file),
-            geometry=stated,
+            geometry=None if stated == ScanGeometry() else stated,
             extra=extra,
         ),
         names=tree(file),
