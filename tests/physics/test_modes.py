@@ -48,6 +48,19 @@ def test_added_modes_are_orthogonal_and_keep_the_power(name: str, n_modes: int) 
     torch.testing.assert_close(mode_shares(modes)[1:], torch.full((n_modes - 1,), 0.03, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("name", ["disk", "gaussian"])
+def test_many_modes_can_be_added(name: str) -> None:
+    modes = add_modes(torch.from_numpy(make_probe(name, 32)), n_modes=50, share=0.01)
+    gram = (modes.flatten(1) @ modes.flatten(1).mH).to(torch.complex128)
+    assert (gram - torch.diag(gram.diagonal())).abs().max() < 1e-4 * gram.abs().max()
+    torch.testing.assert_close(mode_shares(modes)[1:], torch.full((49,), 0.01), rtol=1e-4, atol=0)
+
+
+def test_more_modes_than_lit_pixels_tell_apart_are_refused() -> None:
+    with pytest.raises(DomainError, match="a probe of 2 × 2 pixels can tell apart, 4 here; found n_modes 5"):
+        add_modes(random_field(1, 2, 2), n_modes=5)
+
+
 def test_added_modes_are_orthogonal_to_given_modes_that_are_not() -> None:
     probe = random_field(2, 16, 16)
     modes = add_modes(probe, n_modes=4).flatten(1)

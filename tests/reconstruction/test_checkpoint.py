@@ -159,3 +159,33 @@ def test_another_schema_or_settings_that_do_not_fit_the_weights_are_refused(tmp_
     rewritten(path, model={"colour": "red"})
     with pytest.raises(CheckpointError, match="unknown setting 'colour'"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("model", None, "settings of model in the checkpoint; found None"),
+        ("scaling", None, "settings of scaling in the checkpoint; found None"),
+        ("scaling", {}, "weights and settings that fit"),
+        ("contract", None, "settings of contract in the checkpoint; found None"),
+        ("contract", {"N": "a"}, "where N is wrong"),
+        ("contract", {"N": None}, "where N is wrong"),
+        ("contract", {"N": 64}, r"probe is of shape \(1, 16, 16\)"),
+        ("contract", {"n_modes": 2}, r"probe is of shape \(1, 16, 16\)"),
+        ("contract", {"C": -1}, "where C is wrong"),
+        ("contract", {"measurement": "light"}, "where measurement is wrong"),
+        ("contract", {"pixel_size_m": [1]}, "where pixel_size_m"),
+        ("contract", {"wavelength_m": "long"}, "where wavelength_m is wrong"),
+        ("contract", {"geometry": {"a": 1}}, "where geometry is wrong"),
+        ("contract", {"geometry": None}, "where geometry is wrong"),
+        ("contract", {"colour": "red"}, "facts of a data contract; found colour too"),
+    ],
+)
+def test_facts_of_a_wrong_kind_are_refused_in_one_line(tmp_path: Path, name: str, value: object, says: str) -> None:
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, model_for())
+    whole = read_description(path)[name]
+    rewritten(path, **{name: {**whole, **value} if isinstance(value, dict) and value else value})
+    with pytest.raises(CheckpointError, match=says) as caught:
+        load_checkpoint(path)
+    assert "\n" not in str(caught.value)

@@ -1,9 +1,11 @@
 """DataContract: what a model was made for, and the refusal of what it was not."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import isclose
 from typing import Self
+
+from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from ptychofold.errors import CheckpointError
 from ptychofold.physics import Geometry
@@ -24,9 +26,9 @@ class DataContract:
     True
     """
 
-    N: int
+    N: PositiveInt
     """Side of a pattern in pixels."""
-    n_modes: int
+    n_modes: PositiveInt
     """Modes of the probe."""
     measurement: Measurement
     """What the patterns' numbers are."""
@@ -36,7 +38,7 @@ class DataContract:
     """Wavelength, where the scan says so."""
     pixel_size_m: tuple[float, float] | None = None
     """Height and width of an object pixel, where the scan says so."""
-    C: int | None = None
+    C: PositiveInt | None = None
     """Members of a group in training; None before."""
 
     @classmethod
@@ -113,20 +115,20 @@ class DataContract:
         Raises
         ------
         CheckpointError
-            If facts are missing or unknown.
+            If facts are missing, unknown or of a wrong kind.
         """
-        known = dict(values)
-        geometry, pixel = known.pop("geometry", None), known.pop("pixel_size_m", None)
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
         try:
-            return cls(
-                **known,  # type: ignore[arg-type]  # checked by the constructor's names
-                geometry=Geometry.from_mapping(geometry if isinstance(geometry, Mapping) else {}),
-                pixel_size_m=None if not isinstance(pixel, list | tuple) else (float(pixel[0]), float(pixel[1])),
-            )
-        except TypeError as error:
+            contract: Self = TypeAdapter(cls).validate_python(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
             raise CheckpointError(
-                f"expected the facts of a data contract; found {sorted(values)} ({error})."
+                f"expected the facts of a data contract; found {sorted(values)}, where "
+                f"{'.'.join(map(str, first['loc']))} is wrong: {first['msg']}."
             ) from error
+        if unknown:
+            raise CheckpointError(f"expected the facts of a data contract; found {', '.join(unknown)} too.")
+        return contract
 
 
 def _alike(ours: object, theirs: object) -> bool:

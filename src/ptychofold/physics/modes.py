@@ -1,5 +1,7 @@
 """Incoherent probe modes: orthogonal form, shares of power, and first guesses for more of them."""
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
@@ -7,6 +9,9 @@ from torch import Tensor
 from ptychofold.errors import DomainError
 
 __all__ = ["add_modes", "illumination", "mode_shares", "orthogonal_modes"]
+
+INDEPENDENT = 1e-6
+"""Share of a new mode's amplitude that the others do not hold, for it to count as one of its own."""
 
 
 def illumination(probe: Complex[Tensor, "mode N N"]) -> Float[Tensor, "N N"]:
@@ -65,7 +70,8 @@ def add_modes(
     Raises
     ------
     DomainError
-        If the new modes would leave no power for the old ones, or fewer modes are asked for than given.
+        If the new modes would leave no power for the old ones, fewer modes are asked for than given, or more than the
+        probe's lit pixels can tell apart.
     """
     given = probe.shape[0]
     if n_modes < given or (n_modes - given) * share >= 1:
@@ -74,24 +80,35 @@ def add_modes(
             f"{n_modes} with {share} each. Use orthogonal_modes(probe)[:n] for fewer, or lower the share.",
             field="probe",
         )
-    power = illumination(probe).sum()
-    modes = [*probe.flatten(1)]
-    basis = [mode / mode.norm() for mode in orthogonal_modes(probe).flatten(1) if mode.norm() > 0]
-    for polynomial in _polynomials(probe)[: n_modes - given]:
-        mode = polynomial * modes[0]
+    # in double precision: polynomials of a high degree span many decades
+    given_modes = probe.to(torch.complex128)
+    power = illumination(given_modes).sum()
+    first = given_modes[0].flatten()
+    basis = [mode / mode.norm() for mode in orthogonal_modes(given_modes).flatten(1) if mode.norm() > 0]
+    added: list[Tensor] = []
+    for polynomial in _polynomials(given_modes):
+        if len(added) == n_modes - given:
+            break
+        mode = polynomial * first
+        mode = mode / mode.norm()
         for _ in range(2):
             for previous in basis:
                 mode = mode - torch.vdot(previous, mode) * previous
-        mode = mode / mode.norm()
-        basis.append(mode)
-        modes.append(mode * (share * power).sqrt())
+        if float(mode.norm()) > INDEPENDENT:
+            basis.append(mode / mode.norm())
+            added.append(basis[-1] * (share * power).sqrt())
+    if len(added) < n_modes - given:
+        raise DomainError(
+            f"expected no more modes than the light of a probe of {' × '.join(map(str, probe.shape[1:]))} pixels can "
+            f"tell apart, {given + len(added)} here; found n_modes {n_modes}. Ask for fewer.",
+            field="probe",
+        )
     kept = (1 - (n_modes - given) * share) ** 0.5
-    extended = torch.stack([mode * kept if i < given else mode for i, mode in enumerate(modes)])
-    return extended.reshape(n_modes, *probe.shape[1:])
+    return torch.stack([*given_modes.flatten(1) * kept, *added]).reshape(n_modes, *probe.shape[1:]).to(probe.dtype)
 
 
-def _polynomials(probe: Tensor) -> list[Tensor]:
-    """Return y^a x^b about the illumination's centroid, by rising degree, each (N·N,)."""
+def _polynomials(probe: Tensor) -> Iterator[Tensor]:
+    """Yield y^a x^b about the illumination's centroid, by rising degree, each (N·N,)."""
     weight = illumination(probe) / illumination(probe).sum()
     height, width = weight.shape
     y = torch.arange(height, device=probe.device, dtype=weight.dtype)[:, None].expand(height, width)
@@ -99,6 +116,7 @@ def _polynomials(probe: Tensor) -> list[Tensor]:
     y, x = y - (weight * y).sum(), x - (weight * x).sum()
     radius = (weight * (y.square() + x.square())).sum().sqrt()
     y, x = (y / radius).flatten(), (x / radius).flatten()
-    degrees = [(a, d - a) for d in range(1, 8) for a in range(d + 1)]
-    degrees.sort(key=lambda ab: (ab[0] + ab[1], abs(ab[0] - ab[1]) if ab[0] + ab[1] > 1 else 0))
-    return [y**a * x**b for a, b in degrees]
+    for degree in range(1, height + width - 1):
+        powers = [(a, degree - a) for a in range(degree + 1)]
+        powers.sort(key=lambda ab: abs(ab[0] - ab[1]) if sum(ab) > 1 else 0)
+        yield from (y**a * x**b for a, b in powers if a < height and b < width)

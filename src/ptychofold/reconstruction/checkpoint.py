@@ -17,7 +17,7 @@ from torch import Tensor
 import ptychofold
 from ptychofold.atomic import replacing
 from ptychofold.config import ModelConfig, TrainingConfig
-from ptychofold.errors import CheckpointError, ConfigError, DivergenceError
+from ptychofold.errors import CheckpointError, ConfigError, DivergenceError, DomainError
 from ptychofold.models import DataContract, PositionShifts, PtychographyModel
 from ptychofold.optional import require
 from ptychofold.physics import scaling_from_dict
@@ -86,21 +86,30 @@ def load_checkpoint(path: str | Path) -> PtychographyModel:
         its settings.
     """
     description, weights = _read(Path(path))
+    for name in ("model", "contract", "scaling"):
+        if not isinstance(description.get(name), dict):
+            raise CheckpointError(
+                f"{path}: expected settings of {name} in the checkpoint; found {description.get(name)!r}. The file was "
+                "changed; copy it again or train the model again."
+            )
     try:
         config = ModelConfig.from_mapping(description["model"])
         contract = DataContract.from_dict(description["contract"])
         scaling = scaling_from_dict(description["scaling"])
+        probe = weights["forward_model.probe"]
+        if tuple(probe.shape) != (contract.n_modes, contract.N, contract.N):
+            raise CheckpointError(f"the probe is of shape {tuple(probe.shape)}, and the contract of another")
         prefix = "refinement."
         shifts = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
         model = PtychographyModel(
             config,
             contract=contract,
             scaling=scaling,
-            probe=weights["forward_model.probe"],
+            probe=probe,
             refinement=PositionShifts.like(shifts) if shifts else None,
         )
         model.load_state_dict(weights)
-    except (ConfigError, KeyError, RuntimeError) as error:
+    except (ConfigError, DomainError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: expected weights and settings that fit one another; {' '.join(str(error).split())}. The file was "
             "changed, or written by another version of ptychofold."
