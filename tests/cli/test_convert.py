@@ -81,7 +81,7 @@ def test_what_the_file_lacks_is_taken_from_the_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
-        (("scan.npz", "scan.npz"), 2, "expected another file to write than the one that is read"),
+        (("scan.npz", "scan.npz"), 2, "expected an output other than what is read"),
         (("scan.npz", "a.xyz"), 3, "no writer for suffix '.xyz'. Writable: 'PtychoPINN NPZ'"),
         (("scan.npz", "a.cxi", "--frame", "um"), 2, "expected --frame as unit=um,axes=xy"),
         (("scan.npz", "a.cxi", "--positions", "p.csv"), 2, "a table of positions says nothing of its unit and axes"),

@@ -1,13 +1,19 @@
 """``ptychofold evaluate``."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.cli.files import good_scan
 from typer.testing import CliRunner
 
 from ptychofold.cli.main import app
+from ptychofold.config import SimulationConfig
+from ptychofold.physics import simulate_scan
+from ptychofold.raw_data import RawData
+from ptychofold.reconstruction.alignment import resampled
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +49,62 @@ def test_a_file_without_an_object_is_refused(files: tuple[str, str], tmp_path: P
     result = CliRunner().invoke(app, ["evaluate", files[0], str(tmp_path / "c.npz")])
     assert result.exit_code == 3
     assert "expected an object to compare" in result.stderr
+
+
+def objects_of_two_pixels(folder: Path) -> list[str]:
+    """Write a scan, and the same object on pixels of 1.5 times the size."""
+    scan = simulate_scan(SimulationConfig(N=32, n_scan=64, object="dead_leaves", n_photons=None))
+    assert scan.object is not None
+    sized = replace(scan.metadata, pixel_size_m=(10e-9, 10e-9))
+    replace(scan, metadata=sized).to_file(folder / "fine.npz")
+    coarse = resampled(scan.object, (2 / 3, 2 / 3)).astype(np.complex64)
+    sized = replace(scan.metadata, pixel_size_m=(15e-9, 15e-9))
+    replace(scan, object=coarse, metadata=sized).to_file(folder / "coarse.npz")
+    replace(scan, object=coarse, metadata=replace(sized, pixel_size_m=None)).to_file(folder / "untold.npz")
+    return [str(folder / name) for name in ("fine.npz", "coarse.npz")]
+
+
+def test_objects_of_different_pixels_are_compared_only_on_request(tmp_path: Path) -> None:
+    both = objects_of_two_pixels(tmp_path)
+    refused = CliRunner().invoke(app, ["evaluate", *both, "--whole"])
+    assert refused.exit_code == 3
+    assert "pixels of one size; found 10 × 10 nm and 15 × 15 nm. Give --resample" in refused.stderr
+    for ordered in (both, both[::-1]):
+        told = CliRunner().invoke(app, ["evaluate", *ordered, "--whole", "--resample", "--json"])
+        found = json.loads(told.stdout)
+        assert found["ssim"]["phase"] > 0.99
+        half_bit = found["resolution_px"]["half_bit"]
+        assert half_bit is None or found["resolution_m"]["half_bit"] == pytest.approx(half_bit * 15e-9)
+    assert "both resampled to 15 × 15 nm" in CliRunner().invoke(app, ["evaluate", *both, "--resample"]).stdout
+    told = CliRunner().invoke(app, ["evaluate", both[1], str(tmp_path / "untold.npz"), "--whole"])
+    assert "does not tell its pixel size" in told.stdout
+
+
+def test_an_object_without_features_is_compared_without_a_shift_and_without_a_word(
+    files: tuple[str, str], tmp_path: Path
+) -> None:
+    scan = RawData.from_file(files[0])
+    assert scan.object is not None
+    flat = str(tmp_path / "flat.npz")
+    replace(scan, object=np.full_like(scan.object, np.exp(0.3j))).to_file(flat)
+    for pair in ((flat, files[0]), (files[0], flat), (flat, flat)):
+        result = CliRunner().invoke(app, ["evaluate", *pair])
+        assert result.exit_code == 0, result.output
+        assert result.stderr == ""
+        assert "shift (0, 0) px" in result.stdout
+    assert result.stdout.count("undefined") == 4
+    dark = str(tmp_path / "dark.npz")
+    replace(scan, object=np.zeros_like(scan.object)).to_file(dark)
+    result = CliRunner().invoke(app, ["evaluate", dark, files[0]])
+    assert result.exit_code == 3
+    assert len(result.stderr.splitlines()) == 1
+    assert "light in the same place" in result.stderr
+
+
+def test_a_tiny_object_is_refused(files: tuple[str, str], tmp_path: Path) -> None:
+    scan = RawData.from_file(files[0])
+    assert scan.object is not None
+    replace(scan, object=scan.object[:9, :9]).to_file(tmp_path / "tiny.npz")
+    result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "tiny.npz"), files[0]])
+    assert result.exit_code == 3
+    assert "at least 16 × 16 pixels to compare; found (9, 9)" in result.stderr

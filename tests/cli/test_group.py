@@ -50,7 +50,7 @@ def test_an_older_file_stays_if_the_groups_cannot_be_formed(tmp_path: Path) -> N
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize(("name", "says"), [("groups.h5", "ends in .npz"), ("a.npz", "other than the scan itself")])
+@pytest.mark.parametrize(("name", "says"), [("groups.h5", "ends in .npz"), ("a.npz", "other than what is read")])
 def test_an_output_that_makes_no_sense_is_wrong_usage(tmp_path: Path, name: str, says: str) -> None:
     file = good_scan(tmp_path / "a.npz")
     before = file.read_bytes()

@@ -69,10 +69,3 @@ def test_usage_mistakes_are_named(tmp_path: Path, options: list[str], says: str)
     assert result.exit_code == 2
     assert says in result.stderr
     assert not (tmp_path / "b.npz").exists()
-
-
-def test_the_scan_itself_is_not_overwritten(tmp_path: Path) -> None:
-    file = good_scan(tmp_path / "a.npz")
-    result = CliRunner().invoke(app, ["preprocess", str(file), "-o", str(file), "--bin", "2"])
-    assert result.exit_code == 2
-    assert "other than the scan itself" in result.stderr

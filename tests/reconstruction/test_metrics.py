@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ptychofold.errors import ConfigError, DomainError, ShapeError
 from ptychofold.physics import make_object
 from ptychofold.reconstruction import metrics
-from ptychofold.reconstruction.alignment import align, estimate_ambiguities, shifted
+from ptychofold.reconstruction.alignment import align, estimate_ambiguities, resampled, shifted
 from ptychofold.testing import make_scan
 
 SHAPE = (64, 56)
@@ -208,3 +208,26 @@ def test_what_a_shift_brings_in_from_the_opposite_border_is_cut_off() -> None:
     assert pair.test.shape in {(93, 86), (92, 85)}
     assert np.abs(pair.test - pair.reference).max() < 0.2
     assert align(test, reference, keep_border=True).test.shape == (96, 88)
+
+
+@pytest.mark.parametrize("factor", [(0.5, 0.5), (0.5, 1.0), (2 / 3, 0.7)])
+def test_larger_pixels_leave_the_middle_where_it_was(factor: tuple[float, float]) -> None:
+    y, x = (np.arange(n) - (n - 1) / 2 for n in (48, 60))
+    ramp = y[:, None] + 1j * x
+    coarse = resampled(ramp, factor)
+    assert coarse.shape == (int(48 * factor[0] + 1e-9), int(60 * factor[1] + 1e-9))
+    rows, columns = (np.arange(n) - (n - 1) / 2 for n in coarse.shape)
+    expected = rows[:, None] / factor[0] + 1j * columns / factor[1]
+    np.testing.assert_allclose(coarse[6:-6, 6:-6], expected[6:-6, 6:-6], atol=0.02)
+
+
+def test_pixels_larger_than_the_object_are_refused() -> None:
+    with pytest.raises(ShapeError, match="pixels smaller than the object"):
+        resampled(smooth(), (0.01, 1.0))
+
+
+def test_measures_that_need_a_range_are_undefined_without_one() -> None:
+    flat = np.ones((16, 16))
+    assert np.isnan(metrics.psnr(flat, flat))
+    assert np.isnan(metrics.ssim(flat, flat))
+    assert metrics.psnr(np.eye(16), np.eye(16)) == np.inf

@@ -27,6 +27,7 @@ __all__ = [
     "PatternsOption",
     "ScanArgument",
     "is_store",
+    "keep_inputs",
     "new_table",
     "open_scan",
     "pixels",
@@ -40,6 +41,8 @@ __all__ = [
 
 Advance = Callable[[int], None]
 
+COMPANIONS = ("patterns", "probe", "positions", "bad_pixels", "recipe")
+"""Settings of `ReadingConfig` that name a file."""
 WIDTH = 120
 """Columns of tables that go to a file or a pipe."""
 
@@ -90,6 +93,31 @@ def open_scan(
 def is_store(path: Path) -> bool:
     """Whether a directory is a store."""
     return (path / "manifest.json").is_file()
+
+
+def keep_inputs(output: Path, *inputs: Path | str | None, reading: "ReadingConfig | None" = None) -> None:
+    """Refuse to write over what the command reads.
+
+    Parameters
+    ----------
+    output
+        The file or directory that will be written.
+    inputs
+        What is read; None and words that name no file are passed over.
+    reading
+        The options that complete a scan file, which may name others.
+
+    Raises
+    ------
+    ConfigError
+        If the output is one of them, by whatever name or link.
+    """
+    companions = () if reading is None else tuple(getattr(reading, name) for name in COMPANIONS)
+    if not output.exists():
+        return
+    for read in (*inputs, *companions):
+        if read is not None and Path(read).exists() and output.samefile(read):
+            raise ConfigError(f"expected an output other than what is read; found {output} for both. Name another.")
 
 
 def _open_store(path: Path, measurement: MeasurementChoice, *, completed: bool) -> "RawData":

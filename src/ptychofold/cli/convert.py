@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptychofold.cli.common import MeasurementChoice, MeasurementOption, ScanArgument, plain, show
+from ptychofold.cli.common import (
+    MeasurementChoice,
+    MeasurementOption,
+    ScanArgument,
+    keep_inputs,
+    open_scan,
+    plain,
+    show,
+)
 from ptychofold.cli.reading_options import with_reading_options
-from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
     from ptychofold.config import ReadingConfig
@@ -28,11 +35,9 @@ def convert(
 ) -> None:
     """Write a scan FILE in another format, whole or not at all, and say what that format cannot hold."""
     from ptychofold.formats import write_fields
-    from ptychofold.raw_data import RawData
 
-    if output.exists() and file.exists() and output.samefile(file):
-        raise ConfigError(f"expected another file to write than the one that is read; found {output} twice.")
-    scan = RawData.from_file(file, measurement=measurement.value, reading=reading)
+    keep_inputs(output, file, reading=reading)
+    scan = open_scan(file, measurement, reading=reading)
     lost = write_fields(scan.to_fields(), output, format=format)
     known = scan.metadata
     show(f"read    {plain(file)} as [bold]{plain(known.format)}[/] ({plain(known.format_reason)})")

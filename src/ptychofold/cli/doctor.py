@@ -10,7 +10,9 @@ from ptychofold.cli.common import (
     MeasurementChoice,
     MeasurementOption,
     ScanArgument,
+    is_store,
     new_table,
+    open_scan,
     plain,
     progress,
     show,
@@ -52,18 +54,27 @@ def doctor(
     Exit codes: 0 go, 1 something to fix or to try, 3 no-go.
     """
     from ptychofold.config import GroupingConfig
-    from ptychofold.reconstruction.doctor import examine_file
+    from ptychofold.reconstruction.doctor import examine, examine_file
 
     stages = 2 if quick else 4
+    grouping = GroupingConfig(grid=(grid, grid), n_neighbors=neighbors, seed=0)
     with progress("examining", total=stages) as advance:
-        diagnosis = examine_file(
-            file,
-            measurement=measurement.value,
-            reading=reading,
-            grouping=GroupingConfig(grid=(grid, grid), n_neighbors=neighbors, seed=0),
-            trials=not quick,
-            on_stage=lambda _stage: advance(1),
-        )
+
+        def on_stage(_stage: str) -> None:
+            advance(1)
+
+        if is_store(file):
+            scan = open_scan(file, measurement, reading=reading)
+            diagnosis = examine(scan, grouping=grouping, trials=not quick, on_stage=on_stage)
+        else:
+            diagnosis = examine_file(
+                file,
+                measurement=measurement.value,
+                reading=reading,
+                grouping=grouping,
+                trials=not quick,
+                on_stage=on_stage,
+            )
     if as_json:
         content = {"path": str(file), "verdict": diagnosis.verdict, **asdict(diagnosis)}
         typer.echo(json.dumps(content, ensure_ascii=False))

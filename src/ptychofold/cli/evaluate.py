@@ -3,36 +3,48 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from ptychofold.cli.common import new_table, plain, quantity, show
-from ptychofold.errors import MissingFieldError
+from ptychofold.cli.common import is_store, keep_inputs, new_table, open_scan, plain, quantity, show
+from ptychofold.errors import DomainError, MissingFieldError, ShapeError
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Complex64
+    from jaxtyping import Complex
     from rich.table import Table
 
     from ptychofold.reconstruction.alignment import AlignedObjects
     from ptychofold.reconstruction.metrics import RingCorrelation
 
-__all__ = ["evaluate", "measured", "read_object"]
+__all__ = ["Comparable", "Measured", "evaluate", "measured", "on_one_pixel", "read_object"]
 
 Facts = dict[str, dict[str, float | None] | list[float] | list[int]]
 SMALLEST = 16
 """Side in pixels of the smallest field that is compared by itself."""
+SAME = 0.25
+"""Pixels by which the borders of two objects may lie apart for different sizes of their pixels."""
+
+
+class Measured(NamedTuple):
+    """An object of a file and the size of its pixels."""
+
+    object: "Complex[np.ndarray, 'H W']"
+    pixel_size_m: tuple[float, float] | None
 
 
 def evaluate(
-    test: Annotated[Path, typer.Argument(metavar="A", help="A file with an object: a scan or a product.")],
-    reference: Annotated[Path, typer.Argument(metavar="B", help="The file whose object A is held against.")],
+    test: Annotated[Path, typer.Argument(metavar="A", help="What has an object: a scan, a store or a product.")],
+    reference: Annotated[Path, typer.Argument(metavar="B", help="The one whose object A is held against.")],
     *,
     whole: Annotated[
         bool, typer.Option("--whole", help="Compare whole objects, not only the field between the outermost positions.")
     ] = False,
     shift: Annotated[bool, typer.Option("--shift/--no-shift", help="Look for a shift of A against B.")] = True,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Bring objects of different pixels to the larger of the two.")
+    ] = False,
     picture: Annotated[
         Path | None,
         typer.Option("--plot", "-p", metavar="PNG", help="Draw both objects, their difference and the correlation."),
@@ -43,23 +55,68 @@ def evaluate(
     from ptychofold.reconstruction import metrics
     from ptychofold.reconstruction.alignment import align
 
-    (first, pixel_m), (second, other_pixel_m) = (read_object(path, whole=whole) for path in (test, reference))
-    pixel_m = pixel_m if pixel_m is not None else other_pixel_m
-    pair = align(first, second, shift=shift)
-    rings = metrics.fourier_ring_correlation(pair.test, pair.reference)
-    facts = measured(pair, rings, pixel_m=pixel_m)
+    if picture is not None:
+        keep_inputs(picture, test, reference)
+    pair = on_one_pixel(*(read_object(path, whole=whole) for path in (test, reference)), resample=resample)
+    pixel_size_m, said = pair.pixel_size_m, pair.said
+    pixel_m = None if pixel_size_m is None else pixel_size_m[0]
+    aligned = align(pair.test, pair.reference, shift=shift)
+    rings = metrics.fourier_ring_correlation(aligned.test, aligned.reference)
+    facts = measured(aligned, rings, pixel_m=pixel_m)
     if as_json:
         typer.echo(json.dumps(_finite(facts)))
     else:
-        show(figures_table(facts), "")
-        show(ambiguities_line(pair), correlation_line(pair, rings, pixel_m))
+        show(figures_table(facts), "", *said, ambiguities_line(aligned), correlation_line(aligned, rings, pixel_m))
     if picture is not None:
         from ptychofold.plotting.results import plot_comparison
         from ptychofold.plotting.style import save_figure
 
-        save_figure(plot_comparison(pair, pixel_size_m=None if pixel_m is None else (pixel_m, pixel_m)), picture)
+        save_figure(plot_comparison(aligned, pixel_size_m=pixel_size_m), picture)
         if not as_json:
             show(f"wrote {plain(picture)}")
+
+
+class Comparable(NamedTuple):
+    """Two objects on pixels of one size."""
+
+    test: "Complex[np.ndarray, 'H W']"
+    reference: "Complex[np.ndarray, 'height width']"
+    pixel_size_m: tuple[float, float] | None
+    said: tuple[str, ...]
+    """What was done or taken for granted, for people."""
+
+
+def on_one_pixel(test: Measured, reference: Measured, *, resample: bool) -> Comparable:
+    """Return two objects on pixels of one size, the larger of both along each axis if they differ.
+
+    Raises
+    ------
+    DomainError
+        If they differ and may not be resampled.
+    """
+    ours, theirs = test.pixel_size_m, reference.pixel_size_m
+    if ours is None or theirs is None:
+        known = ours or theirs
+        said = () if known is None else ("one file does not tell its pixel size: taken to be that of the other",)
+        return Comparable(test.object, reference.object, known, said)
+    extent = max(*test.object.shape, *reference.object.shape)
+    if max(abs(a / b - 1) for a, b in zip(ours, theirs, strict=True)) * extent / 2 < SAME:
+        return Comparable(test.object, reference.object, ours, ())
+    sizes = " and ".join(" × ".join(f"{1e9 * side:.5g}" for side in size) + " nm" for size in (ours, theirs))
+    if not resample:
+        raise DomainError(
+            f"expected objects with pixels of one size; found {sizes}. Give --resample to compare them on the larger.",
+            field="pixel_size_m",
+        )
+    from ptychofold.reconstruction.alignment import resampled
+
+    common = (max(ours[0], theirs[0]), max(ours[1], theirs[1]))
+    first, second = (
+        _large_enough(resampled(found.object, (size[0] / common[0], size[1] / common[1])), path=None)
+        for found, size in ((test, ours), (reference, theirs))
+    )
+    target = " × ".join(f"{1e9 * side:.5g}" for side in common)
+    return Comparable(first, second, common, (f"pixels of {sizes}: both resampled to {target} nm",))
 
 
 def measured(pair: "AlignedObjects", rings: "RingCorrelation", *, pixel_m: float | None) -> Facts:
@@ -126,8 +183,12 @@ def figures_table(facts: Facts) -> "Table":
     ):
         values = facts[name]
         assert isinstance(values, dict)
-        table.add_row(label, *(f"{values[column]:.{digits}f}" for column in ("phase", "amplitude")))
+        table.add_row(label, *(_figure(values[column], digits) for column in ("phase", "amplitude")))
     return table
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "undefined" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def ambiguities_line(pair: "AlignedObjects") -> str:
@@ -158,27 +219,39 @@ def _period(period: float | None, pixel_m: float | None) -> str:
     return f"{period:.2f} px" + ("" if pixel_m is None else f" = {quantity(period * pixel_m * 1e9, 'nm')}")
 
 
-def read_object(path: Path, *, whole: bool) -> "tuple[Complex64[np.ndarray, 'H W'], float | None]":
-    """Read the object of a file, cut to the field between its outermost positions, and the pixel size.
+def read_object(path: Path, *, whole: bool) -> Measured:
+    """Read the object of a file or store, cut to the field between its outermost positions, and the pixel size.
 
     Raises
     ------
     MissingFieldError
-        If the file has no object.
+        If there is no object.
+    ShapeError
+        If it is too small to be compared.
     """
     import numpy as np
 
     from ptychofold.formats import read_fields
     from ptychofold.validation import check_object
 
-    found = read_fields(path)
+    found = open_scan(path).to_fields() if is_store(path) else read_fields(path)
     if found.object is None:
         raise MissingFieldError("expected an object to compare; the file has none.", path=path, field="object")
-    canvas = check_object(np.asarray(found.object), path=path)
+    canvas = _large_enough(check_object(np.asarray(found.object), path=path), path=path)
     size = found.metadata.pixel_size_m
     if whole or found.positions is None or not len(found.positions):
-        return canvas, None if size is None else size[0]
+        return Measured(canvas, size)
     low = np.clip(np.floor(found.positions.min(axis=0)).astype(int), 0, None)
     high = np.ceil(found.positions.max(axis=0)).astype(int) + 1
     field = canvas[low[0] : high[0], low[1] : high[1]]
-    return (field if min(field.shape) >= SMALLEST else canvas), None if size is None else size[0]
+    return Measured(field if min(field.shape) >= SMALLEST else canvas, size)
+
+
+def _large_enough(canvas: "Complex[np.ndarray, 'H W']", *, path: Path | None) -> "Complex[np.ndarray, 'H W']":
+    if min(canvas.shape) < SMALLEST:
+        raise ShapeError(
+            f"expected an object of at least {SMALLEST} × {SMALLEST} pixels to compare; found {canvas.shape}.",
+            path=path,
+            field="object",
+        )
+    return canvas

@@ -11,6 +11,7 @@ from ptychofold.cli.common import (
     MeasurementOption,
     PatternsOption,
     ScanArgument,
+    keep_inputs,
     new_table,
     open_scan,
     plain,
@@ -68,8 +69,7 @@ def group(
         raise ConfigError(f"expected an output file that ends in .npz; found {output}.")
     if output.is_dir():
         raise ConfigError(f"expected an output file; {output} is a directory. Name a file in it.")
-    if output.exists() and output.samefile(file):
-        raise ConfigError(f"expected an output file other than the scan itself; found {output}.")
+    keep_inputs(output, file, patterns, reading=reading)
     scan = open_scan(file, measurement, patterns=patterns, reading=reading)
     wanted = len(scan) if n_groups is None else n_groups
     with progress("grouping", total=None), stopwatch() as seconds:

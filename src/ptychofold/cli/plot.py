@@ -12,6 +12,7 @@ from ptychofold.cli.common import (
     PatternsOption,
     ScanArgument,
     is_store,
+    keep_inputs,
     open_scan,
     plain,
     progress,
@@ -51,6 +52,7 @@ def plot(
     from ptychofold.raw_data import RawData
 
     check_folder(output)
+    keep_inputs(output, file, patterns, reading=reading)
     found = None if is_store(file) else read_fields(file, patterns=patterns, reading=reading)
     picture = None if found is None else Picture.of_fields(found)
     if found is not None and picture is not None and found.patterns is None:

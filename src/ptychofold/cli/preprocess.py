@@ -11,7 +11,10 @@ from ptychofold.cli.common import (
     MeasurementChoice,
     MeasurementOption,
     ScanArgument,
+    is_store,
+    keep_inputs,
     new_table,
+    open_scan,
     plain,
     progress,
     show,
@@ -84,8 +87,13 @@ def preprocess(
     if pad is not None:
         options.append({"step": "pad", "size": pad, **propagation})
     known = reading.replace(propagation="near_field") if near_field else reading
-    scan = RawData.from_file(file, measurement=measurement.value, steps=_recipe(steps, options), reading=known)
-    _write(scan, output, file)
+    keep_inputs(output, file, steps, reading=reading)
+    recipe = _recipe(steps, options)
+    if is_store(file):
+        scan = open_scan(file, measurement, reading=reading).preprocessed(recipe)
+    else:
+        scan = RawData.from_file(file, measurement=measurement.value, steps=recipe, reading=known)
+    _write(scan, output)
     table = new_table("step", "parameters", title=plain(file.name))
     for name, parameters in history_rows(scan.metadata.history):
         table.add_row(f"[bold]{name}[/]", plain(parameters))
@@ -116,9 +124,7 @@ def _recipe(path: Path | None, options: list[dict[str, object]]) -> "PreprocessC
     return chosen
 
 
-def _write(scan: "RawData", output: Path, source: Path) -> None:
-    if output.exists() and output.samefile(source):
-        raise ConfigError(f"expected an output other than the scan itself; found {output}.")
+def _write(scan: "RawData", output: Path) -> None:
     if output.suffix:
         with progress("writing", total=None):
             left_out = scan.to_file(output)

@@ -11,6 +11,8 @@ from ptychofold.cli.common import (
     MeasurementChoice,
     MeasurementOption,
     ScanArgument,
+    is_store,
+    keep_inputs,
     new_table,
     open_scan,
     plain,
@@ -90,6 +92,7 @@ def reconstruct(
     overrides += [f"{name}={value}" for name, value in named.items() if value is not None]
     overrides += ["start=scan"] * from_object
     config = _config(engine, overrides, positions=positions)
+    keep_inputs(output, file, *(_file_of(where) for where in (start, probe_from)), reading=reading)
     scan = open_scan(file, measurement, reading=reading)
     check_output(output, scan)
     first = None if start is None else read_start(start, patterns=file)
@@ -146,12 +149,21 @@ def read_start(where: str, *, patterns: Path) -> "Reconstruction | Complex64[np.
         from ptychofold.validation import check_object
 
         return check_object(_named_array(Path(path), name), path=Path(path))
+    if is_store(Path(where)):
+        return Reconstruction.from_scan(open_scan(Path(where)))
     try:
         return Reconstruction.from_file(where)
     except MissingFieldError as error:
         if error.field != "patterns":
             raise
         return Reconstruction.from_file(where, patterns=patterns)
+
+
+def _file_of(where: str | None) -> Path | None:
+    """Return the file of FILE or FILE:NAME."""
+    if where is None or Path(where).exists():
+        return None if where is None else Path(where)
+    return Path(where.rpartition(":")[0] or where)
 
 
 def _named_array(path: Path, name: str) -> "np.ndarray":

@@ -11,6 +11,7 @@ from ptychofold.cli.common import (
     MeasurementOption,
     PatternsOption,
     is_store,
+    keep_inputs,
     open_scan,
     plain,
     progress,
@@ -47,6 +48,7 @@ def report(
     """
     if output.suffix.lower() not in {".html", ".htm"}:
         raise ConfigError(f"expected a page that ends in .html; found {output}.")
+    keep_inputs(output, file, patterns, reading=reading)
     if file.is_dir() and not is_store(file):
         if patterns is not None or reading != type(reading)():
             raise ConfigError(f"{file}: expected no options that complete a scan file with a run. Leave them out.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptychofold.cli.common import new_table, plain, progress, quantity, show
+from ptychofold.cli.common import keep_inputs, new_table, plain, progress, quantity, show
 from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def train(
     run = open_run(file, overrides)
     if run.training.output_dir is None:
         raise ConfigError("expected a directory for the model; found none. Give --output DIR or training.output_dir.")
+    keep_inputs(run.training.output_dir, run.scan)
     with progress("training", total=STEPS) as advance:
         drawn = 0
 

@@ -6,15 +6,19 @@ match) or moved together with the positions. Two reconstructions must agree in t
     test(r + shift) = scale · exp(i (phase + ramp · r)) · reference(r),        r from the middle of the array, in pixels
 """
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Complex, Complex128, Float
+from scipy import ndimage
 
 from ptychofold.errors import DomainError, ShapeError
 from ptychofold.optional import require
 
-__all__ = ["AlignedObjects", "Ambiguities", "align", "estimate_ambiguities", "shifted"]
+__all__ = ["AlignedObjects", "Ambiguities", "align", "estimate_ambiguities", "resampled", "shifted"]
+
+logger = logging.getLogger(__name__)
 
 UPSAMPLING = 100
 """Parts of a pixel to which a shift is found."""
@@ -22,6 +26,8 @@ N_PASSES = 4
 """Times at most that shift and ramp are found in turn; each biases the other."""
 SETTLED = 0.5 / UPSAMPLING
 """Pixels of a remaining shift that are left alone."""
+FEATURELESS = 1e-6
+"""Standard deviation of how fast log O changes, below which nothing in an object tells a shift."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +119,7 @@ def align(
 
     Both are cut to their common middle. Shift and ramp are found in turn, first on a quantity that no ramp changes,
     and the shift is applied once, by the Fourier transform. Edges tell a shift to a few hundredths of a pixel; in an
-    object without any, a shift is hard to tell from a ramp.
+    object without any, a shift is hard to tell from a ramp, and in one that is the same everywhere none is looked for.
 
     Parameters
     ----------
@@ -137,7 +143,11 @@ def align(
     height, width = (min(a, b) for a, b in zip(test.shape, reference.shape, strict=True))
     test, reference = _middle(test, height, width), _middle(reference, height, width)
     trust = np.ones((height, width)) if weights is None else weights.astype(np.float64)
-    moved = _registration(_variation(reference), _variation(test)) if shift else np.zeros(2)
+    varied = [_variation(values) for values in (reference, test)]
+    if shift and min(float(values.std()) for values in varied) < FEATURELESS:
+        logger.info("an object is the same everywhere: no shift is looked for")
+        shift = False
+    moved = _registration(*varied) if shift else np.zeros(2)
 
     def estimated() -> tuple[Ambiguities, Complex128[np.ndarray, "H W"], tuple[slice, slice]]:
         at, kept = shifted(test, moved), _kept(test.shape, np.zeros(2) if keep_border else moved)
@@ -172,6 +182,41 @@ def shifted(values: Complex[np.ndarray, "H W"], shift: Float[np.ndarray, " 2"]) 
     y, x = (np.fft.fftfreq(n) for n in values.shape)
     turns = np.exp(-2j * np.pi * (y[:, None] * shift[0] + x * shift[1]))
     return np.asarray(np.fft.ifft2(np.fft.fft2(values) * turns), np.complex128)
+
+
+def resampled(
+    values: Complex[np.ndarray, "H W"], factor: tuple[float, float]
+) -> Complex128[np.ndarray, "height width"]:
+    """Return an object on pixels of another size, with its middle where it was.
+
+    Cubic splines, after a Gaussian that removes what pixels become too coarse for.
+
+    Parameters
+    ----------
+    values
+        (H, W).
+    factor
+        (y, x), new pixels for one old pixel; the shape becomes ``floor(factor · (H, W))``.
+
+    Raises
+    ------
+    ShapeError
+        If no pixel would be left.
+
+    Examples
+    --------
+    >>> resampled(np.ones((8, 6), np.complex64), (0.5, 1.0)).shape
+    (4, 6)
+    """
+    old, steps = np.array(values.shape), 1 / np.array(factor)
+    # a hair more, so that a whole number of pixels stays one
+    new = np.floor(old / steps + 1e-6).astype(int)
+    if new.min() < 1:
+        raise ShapeError(f"expected pixels smaller than the object; found {values.shape} pixels times {factor}.")
+    smooth = ndimage.gaussian_filter(values.astype(np.complex128), np.maximum(0, steps - 1) / 2, mode="nearest")
+    offset = (old - 1) / 2 - (new - 1) / 2 * steps
+    found = ndimage.affine_transform(smooth, steps, offset=offset, output_shape=tuple(new), mode="nearest")
+    return np.asarray(found, np.complex128)
 
 
 def _registration(reference: np.ndarray, moving: np.ndarray) -> Float[np.ndarray, " 2"]:

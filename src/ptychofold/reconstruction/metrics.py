@@ -88,7 +88,7 @@ def scan_r_factor(
 def psnr(
     test: Float[np.ndarray, "H W"], reference: Float[np.ndarray, "h w"], *, data_range: float | None = None
 ) -> float:
-    """Return the peak signal-to-noise ratio in dB, ``10 log10(range² / MSE)``, by scikit-image.
+    """Return the peak signal-to-noise ratio in dB, ``10 log10(range² / MSE)``, by scikit-image; NaN without a range.
 
     Parameters
     ----------
@@ -99,6 +99,10 @@ def psnr(
     """
     _check_same(test, reference)
     wide = float(np.ptp(reference)) if data_range is None else data_range
+    if wide == 0:
+        return float("nan")
+    if np.array_equal(test, reference):
+        return float("inf")
     metrics = require("skimage.metrics", extra="plot")
     return float(metrics.peak_signal_noise_ratio(reference, test, data_range=wide))
 
@@ -109,6 +113,8 @@ def ssim(
     """Return the structural similarity of two real images by scikit-image, with windows of 7²; see `psnr`."""
     _check_same(test, reference)
     wide = float(np.ptp(reference)) if data_range is None else data_range
+    if wide == 0:
+        return float("nan")
     metrics = require("skimage.metrics", extra="plot")
     return float(metrics.structural_similarity(reference, test, data_range=wide))
 
