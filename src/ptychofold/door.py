@@ -36,6 +36,7 @@ LEAST_INSPECTED = 8
 INSPECTED_PIXELS = 1 << 22
 """Pixels that are read between the two, so that large frames cost little memory."""
 _CURES = {
+    "positions": " Name the file that holds them: read(…, positions=FILE), on the command line --positions FILE.",
     "patterns": " Name the file that holds them: from_file(…, patterns=FILE), on the command line --patterns FILE.",
 }
 

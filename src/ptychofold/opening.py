@@ -17,7 +17,7 @@ def read(
     Parameters
     ----------
     path
-        The file; it is recognised by its content.
+        The file, or a folder of TIFF frames; it is recognised by its content.
     measurement
         What the patterns' numbers are; "auto" decides from the file's declaration, then from the numbers.
     lazy

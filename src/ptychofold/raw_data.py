@@ -13,7 +13,7 @@ from ptychofold.config import PreprocessConfig, ReadingConfig
 from ptychofold.contract import GroupedData, to_contract
 from ptychofold.door import RequestedMeasurement, checked, fields_of_arrays
 from ptychofold.errors import FormatError, ShapeError
-from ptychofold.formats import ScanFields, read_fields, write_fields
+from ptychofold.formats import ScanFields, is_frame_folder, read_fields, write_fields
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.view import RowView
 from ptychofold.grouping import group_size, reference_groups
@@ -109,7 +109,7 @@ class RawData:
         Parameters
         ----------
         path
-            A file of any supported format; it is recognised by its content.
+            A file of any supported format, or a folder of TIFF frames; it is recognised by its content.
         measurement
             What the patterns' numbers are; "auto" decides from the file's declaration, then from the numbers.
         lazy
@@ -145,10 +145,21 @@ class RawData:
         """Read every scan file of a directory, in the order of their names.
 
         Hidden files, partial files and folders are passed over; anything else must be a scan.
+
+        Raises
+        ------
+        FormatError
+            If there is no scan file, or the files are frames of one scan.
         """
         folder = Path(path)
         if not folder.is_dir():
             raise FormatError("expected a directory of scan files; found none.", path=folder)
+        if is_frame_folder(folder):
+            raise FormatError(
+                "expected a directory of scan files; found TIFF frames of one scan. Open it by "
+                "ptychofold.read(folder, positions=…).",
+                path=folder,
+            )
         files = sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != "." and p.suffix != ".partial")
         if not files:
             raise FormatError("expected at least one scan file in the directory; found none.", path=folder)

@@ -155,13 +155,25 @@ def test_probe_and_object_pixels_can_be_given(tmp_path: Path) -> None:
             'probe = "gone.h5:probe"',
             SEPARATE,
             FormatError,
-            r"gone\.h5: expected a file; found nothing .* Check",
+            r"scan\.h5: the recipe's probe = 'gone\.h5:probe' is looked for in .*gone\.h5; there is no such file",
+        ),
+        ('dark = "gone.h5:d"', SEPARATE, FormatError, r"the recipe's dark = 'gone\.h5:d' is looked for in .*gone\.h5;"),
+        (
+            "",
+            SEPARATE.replace("motors/x", "no.h5:x"),
+            FormatError,
+            r"the recipe's positions\.x = 'no\.h5:x' .*/no\.h5;",
         ),
         ("", 'both = "dark"\nframe = {}', ShapeError, r"positions for 6 patterns; found \(8, 8\)"),
         ("", SEPARATE.replace("motors/y", "motors/lines"), ShapeError, "found 2 y and 6 x. For coordinates of lines"),
         ("", 'y = "motors/y"\nframe = {}', ConfigError, "positions are either both=…, or y=… and x=…"),
         ("", 'both = "motors/both"\nraster = "y_slow"\nframe = {}', ConfigError, "belong to separate coordinates"),
-        ("frames_lost = true", SEPARATE, ConfigError, "unknown setting 'frames_lost' .did you mean 'frames_last'"),
+        (
+            "frames_lost = true",
+            SEPARATE,
+            ConfigError,
+            r"\.toml: .*unknown setting 'frames_lost' .did you mean 'frames_last'",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(

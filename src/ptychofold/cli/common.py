@@ -55,7 +55,9 @@ class MeasurementChoice(StrEnum):
     intensity = "intensity"
 
 
-ScanArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A scan file; recognised by its content.")]
+ScanArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A scan file, or a folder of TIFF frames; recognised by its content.")
+]
 MeasurementOption = Annotated[
     MeasurementChoice,
     typer.Option("--measurement", "-m", help="What the patterns' numbers are; auto decides from the file."),

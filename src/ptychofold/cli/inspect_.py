@@ -49,7 +49,9 @@ def inspect(
     reading: "ReadingConfig",
 ) -> None:
     """Show what a FILE or store holds, its dose, overlap, coverage, what looks wrong; of a directory, a line a scan."""
-    if file.is_dir() and not is_store(file):
+    from ptychofold.formats import is_frame_folder
+
+    if file.is_dir() and not is_store(file) and not is_frame_folder(file):
         if patterns is not None:
             raise ConfigError(
                 "expected one scan file with --patterns; found a directory. Inspect its files one by one."

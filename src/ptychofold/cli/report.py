@@ -49,7 +49,9 @@ def report(
     if output.suffix.lower() not in {".html", ".htm"}:
         raise ConfigError(f"expected a page that ends in .html; found {output}.")
     keep_inputs(output, file, patterns, reading=reading)
-    if file.is_dir() and not is_store(file):
+    from ptychofold.formats import is_frame_folder, read_fields
+
+    if file.is_dir() and not is_store(file) and not is_frame_folder(file):
         if patterns is not None or reading != type(reading)():
             raise ConfigError(f"{file}: expected no options that complete a scan file with a run. Leave them out.")
         sections, title = run_page(file)
@@ -57,8 +59,6 @@ def report(
         scan = open_scan(file, measurement, patterns=patterns, reading=reading)
         sections, title = scan_page(scan, summarise(scan)), file.name
     else:
-        from ptychofold.formats import read_fields
-
         found = read_fields(file, patterns=patterns, reading=reading)
         sections, title = _file_page(found, measurement, name=file.name), file.name
     write_report(sections, output, title=title)

@@ -65,7 +65,12 @@ class Config(BaseModel):
             settings = settings[table]
         for assignment in overrides:
             _override(settings, assignment)
-        return cls.from_mapping(settings)
+        try:
+            return cls.from_mapping(settings)
+        except ConfigError as error:
+            if overrides:
+                raise
+            raise ConfigError(f"{path}: {error}") from None
 
     def replace(self, **changes: Any) -> Self:  # noqa: ANN401 (pydantic validates)
         """Return a copy with some settings changed, validated again."""

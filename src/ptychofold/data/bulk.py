@@ -134,7 +134,8 @@ def ingest_many(
 
 def _jobs(files: Iterable[str | Path], directory: Path) -> list[tuple[Path, Path]]:
     """Return each file with its store; the names of the stores must differ."""
-    jobs = [(Path(file).absolute(), directory / Path(file).stem) for file in files]
+    paths = [Path(file).absolute() for file in files]
+    jobs = [(path, directory / (path.name if path.is_dir() else path.stem)) for path in paths]
     file_of: dict[Path, Path] = {}
     for file, store in jobs:
         if store in file_of:

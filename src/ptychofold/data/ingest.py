@@ -90,7 +90,7 @@ def _plan(scan: RawData, *, live: bool) -> Manifest:
     if live and (scan.patches is not None or scan.file_rows is not None):
         raise StoreError("expected a measured scan to append to; found a subset of a file, or patches. Store it whole.")
     files = files_of(scan.patterns)
-    if files and scan.metadata.source is not None:
+    if files and scan.metadata.source is not None and not Path(scan.metadata.source).is_dir():
         files = {*files, Path(scan.metadata.source)}
     found = [Fingerprint.of(path) for path in sorted(files)]
     source = scan.metadata.source

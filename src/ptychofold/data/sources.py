@@ -6,6 +6,8 @@ from ptychofold.formats.concatenated import ConcatenatedArray
 from ptychofold.formats.hdf5 import HDF5Array
 from ptychofold.formats.lazy import CompressedMember, MappedArray
 from ptychofold.formats.raster import RasterRows
+from ptychofold.formats.tiff import TiffPages
+from ptychofold.formats.tiff_frames import TiffFrames
 from ptychofold.formats.transformed import TransformedSource
 from ptychofold.formats.view import RowView
 from ptychofold.typing import ArraySource
@@ -19,8 +21,10 @@ def files_of(source: ArraySource) -> set[Path]:
         return files_of(source.source)
     if isinstance(source, ConcatenatedArray):
         return set().union(*(files_of(part) for part in source.sources))
-    if isinstance(source, MappedArray | HDF5Array):
+    if isinstance(source, MappedArray | HDF5Array | TiffPages):
         return {source.path}
+    if isinstance(source, TiffFrames):
+        return set(source.paths)
     if isinstance(source, CompressedMember):
         return {source.member.path}
     return set()

@@ -26,6 +26,7 @@ from ptychofold.formats import (
     ptyd,
     ptylab,
     tiff,
+    tiff_frames,
     tike,
 )
 from ptychofold.formats.archive import list_members
@@ -38,7 +39,16 @@ from ptychofold.formats.nexus_validate import validate_nexus
 from ptychofold.formats.pairing import with_patterns
 from ptychofold.formats.recipe import read_by_recipe, steps_of
 
-__all__ = ["FORMATS", "Format", "ScanFields", "identify", "read_fields", "validate_nexus", "write_fields"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "ScanFields",
+    "identify",
+    "is_frame_folder",
+    "read_fields",
+    "validate_nexus",
+    "write_fields",
+]
 
 FORMATS: tuple[Format, ...] = (
     npz.FORMAT,
@@ -55,6 +65,7 @@ FORMATS: tuple[Format, ...] = (
     ptylab.FORMAT,
     eiger.FORMAT,
     tiff.FORMAT,
+    tiff_frames.FORMAT,
     ptychoshelves.FORMAT,
 )
 """Every known format; where a file fits several, the first one reads it."""
@@ -66,7 +77,7 @@ logger = logging.getLogger(__name__)
 
 
 def identify(path: str | Path) -> tuple[Format, str]:
-    """Recognise a file by its content.
+    """Recognise a file, or a folder of frames, by its content.
 
     Returns
     -------
@@ -76,20 +87,29 @@ def identify(path: str | Path) -> tuple[Format, str]:
     Raises
     ------
     FormatError
-        If there is no such file, or it is damaged.
+        If there is no such file, it is damaged, or it is a folder of something else.
     UnsupportedFormatError
         If no format knows it; the message lists what is supported and what the file looks like.
     """
     path = Path(path)
-    check_file(path)
+    folder = path.is_dir()
+    if not folder:
+        check_file(path)
     for known in FORMATS:
-        reason = known.sniff(path)
+        reason = known.sniff(path) if known.folder == folder else None
         if reason is not None:
             return known, reason
+    if folder:
+        check_file(path)
     supported = ", ".join(known.name for known in FORMATS)
     raise UnsupportedFormatError(
         f"no reader knows this file, which looks like {describe_content(path)}. Supported: {supported}.", path=path
     )
+
+
+def is_frame_folder(path: Path) -> bool:
+    """Whether a path is a folder whose files are the frames of one scan."""
+    return path.is_dir() and any(known.sniff(path) is not None for known in FORMATS if known.folder)
 
 
 def read_fields(
@@ -158,8 +178,9 @@ def _read_alone(path: Path, *, lazy: bool, reading: ReadingConfig) -> ScanFields
     if reading.format is None:
         known, reason = identify(path)
     else:
-        check_file(path)
         known, reason = _named(reading.format, path), "the caller says so"
+        if not known.folder:
+            check_file(path)
     found = known.read(path, lazy=lazy)
     logger.info("%s read as %s: %s", path, known.name, reason)
     return replace(found, format_reason=reason)

@@ -44,6 +44,8 @@ class Format:
     """Usual file name endings; used to choose a format for writing, never to recognise a file."""
     sniff: Callable[[Path], str | None]
     """``sniff(path)``: why the content is of this format, or None."""
+    folder: bool = False
+    """A scan is a folder of files, not a file; ``sniff`` is asked about folders alone."""
     read: Callable[..., ScanFields]
     """``read(path, *, lazy)``: what the file says."""
     write: Callable[[ScanFields, Path], tuple[str, ...]] | None = None
@@ -85,7 +87,11 @@ def foreign_errors_refused(
 def check_file(path: Path) -> None:
     """Refuse what is not a readable file with content."""
     if path.is_dir():
-        raise FormatError("expected a file; found a directory. Name one scan file in it.", path=path)
+        raise FormatError(
+            "expected a scan file, or a folder of single TIFF frames; found a directory of something else. Name one "
+            "scan file in it.",
+            path=path,
+        )
     if not path.exists():
         raise FormatError("expected a file; found nothing under this name. Check the path.", path=path)
     if path.is_file() and path.stat().st_size == 0:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Shaped
 from ptychofold.config import ScanGeometry
 from ptychofold.config.preprocess import BackgroundStep, FlatStep, FrameStep, MonitorStep, PreprocessConfig, Step
 from ptychofold.config.recipe import RecipeConfig, RecipePositions, RecordedNumber
-from ptychofold.errors import DomainError, MissingFieldError, ShapeError
+from ptychofold.errors import DomainError, FormatError, MissingFieldError, ShapeError
 from ptychofold.formats.base import check_file
 from ptychofold.formats.concatenated import concatenated
 from ptychofold.formats.fields import ScanFields
@@ -35,11 +35,14 @@ def read_by_recipe(path: Path, recipe: RecipeConfig, *, lazy: bool) -> ScanField
 
     Raises
     ------
+    FormatError
+        If a file beside this one that the recipe names is missing.
     MissingFieldError
         If a data set is missing; the message lists those that there are.
     ShapeError
         If patterns and positions do not fit together.
     """
+    _check_files(path, recipe)
     references = (recipe.patterns,) if isinstance(recipe.patterns, str) else recipe.patterns
     patterns = concatenated([_patterns(path, reference, recipe) for reference in references])
     bad_pixels = _mask(path, recipe, frame=patterns.shape[1:])
@@ -94,6 +97,32 @@ def steps_of(path: Path, recipe: RecipeConfig, *, n_scan: int) -> PreprocessConf
     if recipe.monitor is not None:
         steps.append(MonitorStep(file=_side_file(path, recipe.monitor)))
     return PreprocessConfig(steps=(*steps, *recipe.steps))
+
+
+def _check_files(path: Path, recipe: RecipeConfig) -> None:
+    """Refuse a recipe that names a file which is not there, before anything is read."""
+    named = recipe.model_dump(exclude_none=True, exclude={"steps", "geometry", "measurement", "origin"})
+    for entry, value in named.items():
+        for name, reference in _references(entry, value):
+            file, _ = _split(path, reference)
+            if not file.is_file():
+                raise FormatError(
+                    f"the recipe's {name} = {reference!r} is looked for in {file}; there is no such file. Files are "
+                    "looked for beside the scan: put it there, or correct the recipe.",
+                    path=path,
+                )
+
+
+def _references(entry: str, value: object) -> Iterator[tuple[str, str]]:
+    """Give every text of an entry, under its dotted name; those without a colon name a data set of the scan itself."""
+    if isinstance(value, str) and ":" in value:
+        yield entry, value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _references(entry, part)
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from _references(f"{entry}.{name}", part)
 
 
 def _split(path: Path, reference: str) -> tuple[Path, str]:

@@ -4,14 +4,16 @@ Uncompressed stacks whose frames follow one another are mapped in place; others 
 scikit-image brings (extra ``plot``).
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Literal, Protocol
 
 import numpy as np
 from jaxtyping import Shaped
 
-from ptychofold.errors import ShapeError
+from ptychofold.errors import DependencyError, ShapeError
 from ptychofold.formats.base import Format, foreign_errors_refused, read_start
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.lazy import ArrayInMemory, MappedArray
@@ -19,9 +21,10 @@ from ptychofold.formats.rows import Layout, Rows, row_numbers, target_array
 from ptychofold.optional import require
 from ptychofold.typing import ArraySource
 
-__all__ = ["FORMAT", "TiffPages"]
+__all__ = ["ENDINGS", "FORMAT", "TiffFile", "TiffPage", "TiffPages", "tiff_file"]
 
 NAME = "TIFF stack"
+ENDINGS = (".tif", ".tiff")
 MAGICS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 """Classic TIFF and BigTIFF, either byte order (TIFF 6.0; BigTIFF by the LibTIFF project)."""
 
@@ -32,6 +35,51 @@ class _Series(Protocol):
     shape: tuple[int, ...]
     dtype: np.dtype
     dataoffset: int | None
+    pages: Sequence["TiffPage"]
+
+
+class TiffPage(Protocol):
+    """What is used of one of tifffile's pages."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype | None
+
+    def asarray(self) -> Shaped[np.ndarray, "..."]:
+        """Decode the page."""
+        ...
+
+
+class TiffFile(Protocol):
+    """What is used of tifffile's files."""
+
+    byteorder: Literal[">", "<"]
+    pages: Sequence[TiffPage]
+    series: Sequence[_Series]
+
+
+@contextmanager
+def tiff_file(path: Path, *, doing: str) -> Iterator[TiffFile]:
+    """Open a TIFF file; no error of tifffile leaves the block.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be read.
+    DependencyError
+        If tifffile, or what its compression needs, is not installed.
+    """
+    tifffile = require("tifffile", extra="plot")
+    with foreign_errors_refused(path, doing=doing):
+        try:
+            with tifffile.TiffFile(path) as file:
+                yield file
+        except (KeyError, ValueError) as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise DependencyError(
+                f"{path}: {' '.join(str(error.args[0]).split())} to decompress. Install it with: pip install "
+                "imagecodecs; or save the frames uncompressed."
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +104,7 @@ class TiffPages:
         """Return pages in the order asked for."""
         wanted = row_numbers(rows, self.shape[0])
         result = target_array(out, (len(wanted), *self.shape[1:]), self.dtype)
-        tifffile = require("tifffile", extra="plot")
-        with (
-            foreign_errors_refused(self.path, doing="reading TIFF pages"),
-            tifffile.TiffFile(self.path) as file,
-        ):
+        with tiff_file(self.path, doing="reading TIFF pages") as file:
             pages = file.series[0].pages
             for place, row in enumerate(wanted.tolist()):
                 result[place] = pages[row].asarray()
@@ -83,10 +127,9 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
     DependencyError
         If tifffile is not installed.
     """
-    tifffile = require("tifffile", extra="plot")
-    with foreign_errors_refused(path, doing="reading the TIFF file"), tifffile.TiffFile(path) as file:
+    with tiff_file(path, doing="reading the TIFF file") as file:
         n_series = len(file.series)
-        series = cast(_Series, file.series[0])
+        series = file.series[0]
         shape, dtype, offset = tuple(series.shape), np.dtype(series.dtype), series.dataoffset
         byte_order = file.byteorder
     if len(shape) == 2:
@@ -114,7 +157,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
 FORMAT = Format(
     name=NAME,
     description="one pattern a page; positions come from a table, the probe from another file",
-    suffixes=(".tif", ".tiff"),
+    suffixes=ENDINGS,
     sniff=sniff,
     read=read,
 )
