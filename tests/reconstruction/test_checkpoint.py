@@ -1,7 +1,9 @@
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -161,9 +163,75 @@ def test_another_schema_or_settings_that_do_not_fit_the_weights_are_refused(tmp_
         load_checkpoint(path)
 
 
+def test_any_changed_byte_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, model_for(refine_positions=True))
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 60):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"m\.safetensors: expected") as caught:
+            load_checkpoint(path)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(whole)
+    rewritten(path, losses={"train_loss": 0.0})
+    with pytest.raises(CheckpointError, match="their checksum is another"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "says"),
+    [
+        ("network.exit.bias", lambda value: value * float("nan"), "network.exit.bias holds NaN or infinity"),
+        ("network.exit.bias", lambda value: value.to(torch.int8), r"is of torch.float32, and torch.int8 was found"),
+        ("network.exit.bias", lambda value: value[:-1].clone(), "size mismatch"),
+        ("network.exit.bias", None, "Missing key"),
+        ("forward_model.probe", None, "forward_model.probe"),
+        ("refinement.rows", lambda value: value + 1, r"expected rows \(n,\) of positions \(scan, 2\)"),
+        ("refinement.rows", lambda _: torch.tensor(1), r"expected rows \(n,\)"),
+        ("refinement.positions", lambda value: value[:, :1].clone(), r"expected rows \(n,\)"),
+        ("refinement.positions", lambda _: torch.tensor(1.0), r"expected rows \(n,\)"),
+        ("refinement.energy", lambda _: torch.tensor(1.0), r"and energies \(m,\)"),
+        ("refinement.energy", None, "'energy'"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(
+    tmp_path: Path, name: str, changed: Callable[[torch.Tensor], torch.Tensor] | None, says: str
+) -> None:
+    path = tmp_path / "m.safetensors"
+    save_checkpoint(path, model_for(refine_positions=True))
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+        weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    value = weights.pop(name)
+    save_file(weights if changed is None else {**weights, name: changed(value)}, path, metadata=header)
+    with pytest.raises(CheckpointError, match=says) as caught:
+        load_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_may_be_read_by_whom_files_of_this_user_may(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "m.safetensors", model_for())
+    (tmp_path / "other").touch()
+    assert (tmp_path / "m.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_directory_and_an_empty_file_are_no_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="found no such file"):
+        load_checkpoint(tmp_path)
+    (tmp_path / "empty").touch()
+    with pytest.raises(CheckpointError, match="whole safetensors file"):
+        load_checkpoint(tmp_path / "empty")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
+        ("schema", True, "schema 1; found True"),
+        ("contract", {"wavelength_m": -1.0}, "where wavelength_m is wrong"),
+        ("contract", {"pixel_size_m": [1e-8, float("nan")]}, "where pixel_size_m.1 is wrong"),
+        ("model", {"seed": 10**30}, "seed: Input should be less than"),
         ("model", None, "settings of model in the checkpoint; found None"),
         ("scaling", None, "settings of scaling in the checkpoint; found None"),
         ("scaling", {}, "weights and settings that fit"),

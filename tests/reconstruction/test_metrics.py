@@ -231,3 +231,8 @@ def test_measures_that_need_a_range_are_undefined_without_one() -> None:
     assert np.isnan(metrics.psnr(flat, flat))
     assert np.isnan(metrics.ssim(flat, flat))
     assert metrics.psnr(np.eye(16), np.eye(16)) == np.inf
+
+
+def test_an_image_without_features_correlates_with_nothing() -> None:
+    flat = np.full(SHAPE, 0.7 + 0.1j)
+    assert np.isnan(metrics.fourier_ring_correlation(flat, smooth()).correlation).all()

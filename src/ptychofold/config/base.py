@@ -3,14 +3,17 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ptychofold.config.dialects import suggest
 from ptychofold.errors import ConfigError
 
-__all__ = ["Config"]
+__all__ = ["Config", "Seed"]
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""Of a random stream: what torch's generators take."""
 
 
 class Config(BaseModel):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from ptychofold.config.base import Config
+from ptychofold.config.base import Config, Seed
 
 __all__ = ["GroupingConfig"]
 
@@ -37,7 +37,7 @@ class GroupingConfig(Config):
     sampling: Literal["random", "sequential"] = "random"
     """Whether seeds are drawn at random or are the first scan points in order."""
 
-    seed: NonNegativeInt | None = None
+    seed: Seed | None = None
     """Seed of the random stream; None draws a fresh one, which is logged and kept with the groups."""
 
     oversample: bool = False

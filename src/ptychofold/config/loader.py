@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from ptychofold.config.base import Config
+from ptychofold.config.base import Config, Seed
 
 __all__ = ["LoaderConfig"]
 
@@ -24,7 +24,7 @@ class LoaderConfig(Config):
     shuffle: bool = True
     """Visit the groups in a new random order each epoch."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the order; the stream of batches depends on (seed, epoch) alone."""
 
     drop_last: bool = False

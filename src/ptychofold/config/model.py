@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from ptychofold.config.base import Config
+from ptychofold.config.base import Config, Seed
 
 __all__ = ["ModelConfig", "ModelSize"]
 
@@ -60,7 +60,7 @@ class ModelConfig(Config):
     refine_positions: bool = False
     """Refine the offsets of the members of a group in training; for a single scan and C > 1."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the initial weights."""
 
     @model_validator(mode="after")

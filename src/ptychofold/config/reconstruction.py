@@ -2,9 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from ptychofold.config.base import Config
+from ptychofold.config.base import Config, Seed
 
 __all__ = ["GradientConfig", "PtychiConfig", "ReconstructionConfig"]
 
@@ -30,7 +30,7 @@ class ReconstructionConfig(Config):
     held_out: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the patterns that is left out of the fit and only compared with its result."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the order of patterns and of those held out."""
 
     @model_validator(mode="after")

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from ptychofold.config.base import Config
+from ptychofold.config.base import Config, Seed
 
 __all__ = ["SimulationConfig"]
 
@@ -48,7 +48,7 @@ class SimulationConfig(Config):
     nominal_error: NonNegativeFloat = 0.0
     """Standard deviation of commanded against true positions, in pixels."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of object, positions and noise."""
 
     @property

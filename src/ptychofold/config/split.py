@@ -2,9 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, model_validator
 
-from ptychofold.config.base import Config
+from ptychofold.config.base import Config, Seed
 
 __all__ = ["SplitConfig"]
 
@@ -27,7 +27,7 @@ class SplitConfig(Config):
     method: Literal["blocks", "stripes", "random"] = "blocks"
     """Compact blocks of neighboring points, bands along the longer axis, or single points at random."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the choice."""
 
     @property

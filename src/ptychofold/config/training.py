@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from ptychofold.config.base import Config
+from ptychofold.config.base import Config, Seed
 
 __all__ = ["SPLIT_PHOTONS", "TrainingConfig"]
 
@@ -94,7 +94,7 @@ class TrainingConfig(Config):
     strategy: Literal["auto", "ddp", "ddp_spawn"] = "auto"
     """How several devices work together, as Lightning names it."""
 
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of what is drawn in training, such as photons."""
 
     @model_validator(mode="after")

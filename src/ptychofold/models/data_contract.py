@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import isclose
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 
 from ptychofold.errors import CheckpointError
 from ptychofold.physics import Geometry
@@ -13,6 +13,8 @@ from ptychofold.raw_data import RawData
 from ptychofold.typing import Measurement
 
 __all__ = ["DataContract"]
+
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,9 @@ class DataContract:
     """What the patterns' numbers are."""
     geometry: Geometry = field(default_factory=Geometry)
     """How exit waves reach the detector."""
-    wavelength_m: float | None = None
+    wavelength_m: Length | None = None
     """Wavelength, where the scan says so."""
-    pixel_size_m: tuple[float, float] | None = None
+    pixel_size_m: tuple[Length, Length] | None = None
     """Height and width of an object pixel, where the scan says so."""
     C: PositiveInt | None = None
     """Members of a group in training; None before."""

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Int64, Integer
 from torch import Tensor, nn
 
+from ptychofold.errors import ShapeError
 from ptychofold.raw_data import RawData
 
 __all__ = ["PositionShifts"]
@@ -63,8 +64,23 @@ class PositionShifts(nn.Module):
 
     @classmethod
     def like(cls, state: Mapping[str, Tensor]) -> Self:
-        """Make room for what `state_dict` returned."""
-        return cls(rows=state["rows"], positions=state["positions"], energy=state["energy"])
+        """Make room for what `state_dict` returned.
+
+        Raises
+        ------
+        KeyError
+            If a part is missing.
+        ShapeError
+            If the parts are not those of one scan.
+        """
+        rows, positions, energy = (state[name] for name in ("rows", "positions", "energy"))
+        n_scan = len(positions) if positions.shape[1:] == (2,) else 0
+        if rows.dim() != 1 or energy.dim() != 1 or rows.dtype != torch.int64 or not _within(rows, n_scan):
+            raise ShapeError(
+                f"expected rows (n,) of positions (scan, 2), and energies (m,); found {tuple(rows.shape)}, "
+                f"{tuple(positions.shape)} and {tuple(energy.shape)}."
+            )
+        return cls(rows=rows, positions=positions, energy=energy)
 
     def forward(self, members: Integer[Tensor, "B C"]) -> Float[Tensor, "B C 2"]:
         """Return the shifts of members, counted within the training split."""
@@ -81,6 +97,10 @@ class PositionShifts(nn.Module):
         positions = scan.positions.copy()
         positions[rows] += self.shifts.detach().cpu().numpy()
         return replace(scan, positions=positions)
+
+
+def _within(rows: Tensor, n_scan: int) -> bool:
+    return bool(((rows >= 0) & (rows < n_scan)).all())
 
 
 def _energy(scan: RawData) -> Float32[np.ndarray, " m"]:

@@ -1,10 +1,11 @@
 """Checkpoints of models: weights and all that must be known to use them, in one safetensors file without any pickle.
 
 The header of the file holds a JSON text under ``ptychofold`` with the schema, the resolved settings of model and
-training, the statistics of the training patterns, the data contract, the last losses and where it all came from. A
-file appears whole or not at all.
+training, the statistics of the training patterns, the data contract, the last losses, where it all came from, and a
+checksum of all this and the weights. A file appears whole or not at all.
 """
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from torch import Tensor
 import ptychofold
 from ptychofold.atomic import replacing
 from ptychofold.config import ModelConfig, TrainingConfig
-from ptychofold.errors import CheckpointError, ConfigError, DivergenceError, DomainError
+from ptychofold.errors import CheckpointError, ConfigError, DivergenceError, DomainError, ShapeError
 from ptychofold.models import DataContract, PositionShifts, PtychographyModel
 from ptychofold.optional import require
 from ptychofold.physics import scaling_from_dict
@@ -25,6 +26,7 @@ from ptychofold.physics import scaling_from_dict
 __all__ = ["load_checkpoint", "read_description", "save_checkpoint"]
 
 KEY, SCHEMA = "ptychofold", 1
+CHECKSUM = "checksum"
 
 
 def save_checkpoint(
@@ -72,8 +74,9 @@ def save_checkpoint(
         "provenance": {**_software(), **(provenance or {})},
     }
     safetensors = require("safetensors.torch", extra="train")
+    text = json.dumps({**description, CHECKSUM: _checksum(description, weights)})
     with replacing(path) as partial:
-        safetensors.save_file(weights, partial, metadata={KEY: json.dumps(description)})
+        partial.write_bytes(safetensors.save(weights, metadata={KEY: text}))
 
 
 def load_checkpoint(path: str | Path) -> PtychographyModel:
@@ -101,6 +104,7 @@ def load_checkpoint(path: str | Path) -> PtychographyModel:
             raise CheckpointError(f"the probe is of shape {tuple(probe.shape)}, and the contract of another")
         prefix = "refinement."
         shifts = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        _check_finite(weights)
         model = PtychographyModel(
             config,
             contract=contract,
@@ -108,12 +112,18 @@ def load_checkpoint(path: str | Path) -> PtychographyModel:
             probe=probe,
             refinement=PositionShifts.like(shifts) if shifts else None,
         )
+        _check_kinds(model, weights)
         model.load_state_dict(weights)
-    except (ConfigError, DomainError, KeyError, RuntimeError) as error:
+    except (ConfigError, DomainError, ShapeError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: expected weights and settings that fit one another; {' '.join(str(error).split())}. The file was "
             "changed, or written by another version of ptychofold."
         ) from error
+    if description.get(CHECKSUM) != _checksum(description, weights):
+        raise CheckpointError(
+            f"{path}: expected weights and settings as they were saved; their checksum is another. The file is damaged "
+            "or was changed; copy it again or train the model again."
+        )
     return model.eval()
 
 
@@ -143,12 +153,35 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ) from error
     if not isinstance(description, dict):
         raise CheckpointError(f"{path}: expected a checkpoint of ptychofold; found a safetensors file of another kind.")
-    if description.get("schema") != SCHEMA:
+    schema = description.get("schema")
+    if schema is True or schema != SCHEMA:
         raise CheckpointError(
-            f"{path}: expected a checkpoint of schema {SCHEMA}; found {description.get('schema')}. Use the version of "
-            "ptychofold that wrote it."
+            f"{path}: expected a checkpoint of schema {SCHEMA}; found {schema!r}. Use the version of ptychofold that "
+            "wrote it."
         )
     return description, weights
+
+
+def _check_finite(weights: Mapping[str, Tensor]) -> None:
+    for name, value in weights.items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"{name} holds NaN or infinity")
+
+
+def _check_kinds(model: PtychographyModel, weights: Mapping[str, Tensor]) -> None:
+    """Refuse numbers of another kind, which would be cast without a word."""
+    for name, expected in model.state_dict().items():
+        found = weights.get(name, expected)
+        if found.dtype != expected.dtype:
+            raise CheckpointError(f"{name} is of {expected.dtype}, and {found.dtype} was found")
+
+
+def _checksum(description: Mapping[str, object], weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a description, but for its own checksum, and of weights."""
+    said = {name: value for name, value in description.items() if name != CHECKSUM}
+    text = json.dumps(said, sort_keys=True)
+    stored = require("safetensors.torch", extra="train").save(dict(weights))
+    return hashlib.sha256(text.encode() + stored).hexdigest()
 
 
 def _software() -> dict[str, str]:

@@ -30,6 +30,8 @@ __all__ = [
 
 PATTERNS_TOGETHER = 1 << 21
 """Pixels of patterns and modes that are modelled in one step."""
+ROUNDING = 1e-12
+"""Share of an image's sum below which a ring of its spectrum is empty."""
 
 
 class _Progress(Protocol):
@@ -220,6 +222,8 @@ def fourier_ring_correlation(
     height, width = first.shape
     window = np.multiply.outer(_tukey(height, taper), _tukey(width, taper))
     spectra = [np.fft.fft2((image - (image * window).sum() / window.sum()) * window) for image in (first, second)]
+    # what rounding leaves of a mean that was taken out is no light
+    rounding = [(ROUNDING * float(np.abs(image * window).sum())) ** 2 for image in (first, second)]
     y, x = np.fft.fftfreq(height), np.fft.fftfreq(width)
     radius = np.hypot(y[:, None], x).ravel()
     inside = radius <= 0.5 * (1 + 1e-9)
@@ -229,9 +233,10 @@ def fourier_ring_correlation(
     ring = np.floor(radius[inside] / step + 1e-9).astype(np.int64)
     a, b = (spectrum.ravel()[inside] for spectrum in spectra)
     cross = np.bincount(ring, a.real * b.real + a.imag * b.imag)
-    power = np.bincount(ring, np.abs(a) ** 2) * np.bincount(ring, np.abs(b) ** 2)
+    powers = [np.bincount(ring, np.abs(values) ** 2) for values in (a, b)]
+    lit = (powers[0] > rounding[0]) & (powers[1] > rounding[1])
     with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = np.where(power > 0, cross / np.sqrt(power), np.nan)
+        correlation = np.where(lit, cross / np.sqrt(powers[0] * powers[1]), np.nan)
     return RingCorrelation(
         frequency=np.arange(len(cross)) * step,
         correlation=np.clip(correlation, -1, 1),
