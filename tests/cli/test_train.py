@@ -8,13 +8,12 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from ptychofold.cli.main import app
-from ptychofold.cli.stitched import stitched_scan
 from ptychofold.cli.train import train
 from ptychofold.errors import CheckpointError, ConfigError, DivergenceError
 from ptychofold.grouping import split_scan
 from ptychofold.models import PtychographyModel
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction import load_checkpoint
+from ptychofold.reconstruction import load_checkpoint, predict_object
 from ptychofold.reconstruction.run import RunConfig, prepare_run, read_history, train_run
 from ptychofold.reconstruction.training import fit
 from ptychofold.testing import make_scan
@@ -137,7 +136,7 @@ def test_positions_are_refined_for_the_training_points_and_used_for_the_object(f
     moved = np.abs(model.refined(scan).positions - scan.positions).max(axis=1)
     assert np.mean(moved[split["train"]] > 0) > 0.9
     assert moved[split["validation"]].max() == 0
-    result = stitched_scan(model, scan)
+    result = predict_object(model, scan)
     np.testing.assert_allclose(result.positions - result.shift, model.refined(scan).positions)
 
 

@@ -124,11 +124,11 @@ def contract_step(scan: "RawData") -> None:
 
 def network_step(scan: "RawData", settings: DemoSettings) -> "Reconstruction | None":
     """Train the small network on the patterns alone, predict every patch and stitch; None without Lightning."""
-    from ptychofold.cli.stitched import stitched_scan
     from ptychofold.config import GroupingConfig, LoaderConfig, ModelConfig, TrainingConfig
     from ptychofold.data import GroupedDataset, make_loader
     from ptychofold.models import PtychographyModel
     from ptychofold.optional import require
+    from ptychofold.reconstruction import predict_object
 
     _headline("A network learns the scan from its patterns, without seeing the object")
     try:
@@ -163,7 +163,7 @@ def network_step(scan: "RawData", settings: DemoSettings) -> "Reconstruction | N
         f"{quantity(record.patterns_per_second, 'patterns/s')}"
     )
     with stopwatch() as seconds, progress("predicting", total=None):
-        result = stitched_scan(model, scan)
+        result = predict_object(model, scan)
     show(f"predicted and stitched {len(scan)} patches in {quantity(seconds(), 's')}: R = {result.r_factor:.4f}")
     return result
 

@@ -20,6 +20,7 @@ from ptychofold.cli import (
     ingest,
     inspect_,
     plot,
+    predict,
     preprocess,
     reconstruct,
     report,
@@ -96,6 +97,7 @@ app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
 app.command("train")(train.train)
+app.command("predict")(predict.predict)
 app.command("reconstruct")(reconstruct.reconstruct)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)

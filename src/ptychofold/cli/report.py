@@ -93,13 +93,13 @@ def scan_page(
 
 def run_page(folder: Path) -> "tuple[list[Section], str]":
     """Return the sections of a training run: losses, what the network makes of its scan, and the scan."""
-    from ptychofold.cli.stitched import stitched_scan
+    from ptychofold.cli.predict import model_file
     from ptychofold.plotting import Picture
     from ptychofold.plotting.html_report import losses_section
     from ptychofold.plotting.page import Section, facts_table
+    from ptychofold.reconstruction import predict_object
     from ptychofold.reconstruction.checkpoint import load_checkpoint, read_description
     from ptychofold.reconstruction.run import RUN_FILE, RunConfig, read_history
-    from ptychofold.reconstruction.training import MODEL_FILE
 
     if not (folder / RUN_FILE).is_file():
         raise MissingFieldError(
@@ -108,14 +108,8 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
             field="run",
         )
     run = RunConfig.from_file(folder / RUN_FILE)
-    model_file = folder / MODEL_FILE
-    if not model_file.is_file():
-        raise MissingFieldError(
-            "expected a trained model in the run's directory; found none. Train it with ptychofold train.",
-            path=model_file,
-            field="model",
-        )
-    description = read_description(model_file)
+    model = model_file(folder)
+    description = read_description(model)
     facts = {
         "network": f"{run.model.architecture}, {run.model.size}",
         "grid": " × ".join(map(str, run.grouping.grid)),
@@ -129,7 +123,7 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
         sections.append(losses_section(history, heading="Training losses"))
     scan = open_scan(run.scan, MeasurementChoice(run.measurement))
     with progress("predicting", total=None):
-        result = stitched_scan(load_checkpoint(model_file), scan, geometry=run.geometry)
+        result = predict_object(load_checkpoint(model), scan, geometry=run.geometry)
     stages = [("Network, stitched", Picture.of(result))]
     return [*sections, *scan_page(scan, summarise(scan), stages=stages)], f"Run {folder.absolute().name}"
 

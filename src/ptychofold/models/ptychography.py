@@ -20,7 +20,7 @@ from ptychofold.models.registry import make_network
 from ptychofold.physics import AmplitudeScaling, ForwardModel, Geometry, ScalingProfile
 from ptychofold.raw_data import RawData
 
-__all__ = ["ModelOutput", "PatchesOnPixels", "PtychographyModel"]
+__all__ = ["ModelOutput", "PatchesOnPixels", "PtychographyModel", "is_passive"]
 
 logger = logging.getLogger(__name__)
 
@@ -133,9 +133,9 @@ class PtychographyModel(nn.Module):
         rows = arange(len(scan)) if training is None else training
         scaling = AmplitudeScaling.from_scan(scan, training=rows)
         probe = torch.from_numpy(scan.probe.copy())
-        matched = _energy_of_patterns(scaling) / float(probe.abs().square().sum())
+        matched = scaling.mean_energy / float(probe.abs().square().sum())
         if config.probe_scaling == "auto":
-            config = config.replace(probe_scaling="given" if PASSIVE[0] <= matched <= PASSIVE[1] else "match")
+            config = config.replace(probe_scaling="given" if is_passive(matched) else "match")
             logger.info(
                 "patterns hold %.3g of the probe's energy: its scale is taken as %s", matched, config.probe_scaling
             )
@@ -219,6 +219,11 @@ class PtychographyModel(nn.Module):
         """(n, 2), shifts of the positions of the training split; None unless they are refined."""
         return None if self.refinement is None else self.refinement.shifts
 
+    @property
+    def passive(self) -> bool:
+        """Whether the patterns of training may come from the probe as it is, through an object that only absorbs."""
+        return is_passive(self.scaling.mean_energy / float(self.forward_model.probe.abs().square().sum()))
+
     def refined(self, scan: RawData) -> RawData:
         """Return the scan of the training with the positions that were learned; any other scan as it is.
 
@@ -264,6 +269,12 @@ def compressed(scaled: Float32[Tensor, "B C N N"]) -> Float32[Tensor, "n 1 N N"]
     return (torch.log1p(8 * scaled) - 1).flatten(0, 1)[:, None]
 
 
-def _energy_of_patterns(scaling: AmplitudeScaling) -> float:
-    """Return ⟨Σ A²⟩, which the RMS scale was made of."""
-    return (scaling.N / 2 / scaling.rms_input_scale) ** 2
+def is_passive(share: float) -> bool:
+    """Whether patterns that hold this share of the probe's energy may lie behind an object that only absorbs.
+
+    Examples
+    --------
+    >>> is_passive(0.8), is_passive(1e-3)
+    (True, False)
+    """
+    return PASSIVE[0] <= share <= PASSIVE[1]

@@ -72,6 +72,11 @@ class AmplitudeScaling:
             N=scan.N, rms_input_scale=scaling.rms_input_scale(float(energy.mean()), scan.N), n_patterns=len(training)
         )
 
+    @property
+    def mean_energy(self) -> float:
+        """⟨Σ A²⟩, counts a pattern."""
+        return (self.N / 2 / self.rms_input_scale) ** 2
+
     def network_input(self, amplitude: Float[Tensor, "*batch N N"]) -> Float[Tensor, "*batch N N"]:
         """Return what a network sees of patterns given as amplitude."""
         return amplitude * self.rms_input_scale
@@ -111,6 +116,11 @@ class CountIntensityScaling:
             mean_measured_intensity=scaling.mean_measured_intensity(float(total.mean()), scan.N),
             n_patterns=len(training),
         )
+
+    @property
+    def mean_energy(self) -> float:
+        """⟨Σ A²⟩, counts a pattern."""
+        return self.mean_measured_intensity * self.N**2
 
     def network_input(self, amplitude: Float[Tensor, "*batch N N"]) -> Float[Tensor, "*batch N N"]:
         """Return what a network sees of patterns given as amplitude."""

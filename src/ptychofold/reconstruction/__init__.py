@@ -6,6 +6,7 @@
 from ptychofold.reconstruction.alignment import align
 from ptychofold.reconstruction.checkpoint import load_checkpoint, read_description, save_checkpoint
 from ptychofold.reconstruction.inference import PredictedPatches, covering_groups, predict, prediction_loader
+from ptychofold.reconstruction.network import predict_object
 from ptychofold.reconstruction.phases import synchronize_phases
 from ptychofold.reconstruction.result import Reconstruction
 from ptychofold.reconstruction.stitching import Stitcher, stitch
@@ -18,6 +19,7 @@ __all__ = [
     "covering_groups",
     "load_checkpoint",
     "predict",
+    "predict_object",
     "prediction_loader",
     "read_description",
     "save_checkpoint",

@@ -1,6 +1,8 @@
 """Predict: object patches of any scan or store, batch by batch."""
 
+import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +17,18 @@ from ptychofold.errors import DivergenceError, GroupingError
 from ptychofold.grouping import ScanGroups
 from ptychofold.grouping.groups import groups_from_members
 from ptychofold.models import PtychographyModel
+from ptychofold.models.ptychography import is_passive
 from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
+from ptychofold.scaling import rms_input_scale
 from ptychofold.typing import Positions
 
 __all__ = ["PredictedPatches", "covering_groups", "predict", "prediction_loader"]
 
+logger = logging.getLogger(__name__)
+
+N_MEASURED = 512
+"""Patterns, evenly spread, that tell the energy of a scan."""
 PATTERNS_TOGETHER = 32
 """Patterns that are predicted at once unless the caller says more: a batch of them stays in a processor's caches."""
 
@@ -94,6 +102,9 @@ def prediction_loader(
 ) -> GroupLoader:
     """Return a loader over groups that cover a scan, scaled as in training.
 
+    What training told of the patterns' scale is used unchanged where the probe says how many photons there were. Where
+    it does not, in training or here, the probe gets the energy of this scan's own patterns.
+
     Parameters
     ----------
     model
@@ -118,11 +129,25 @@ def prediction_loader(
         groups = covering_groups(scan.positions, C=model.contract.C or 1)
     n_members = groups.members.shape[1]
     model.contract.check_groups(n_members)
-    dataset = GroupedDataset(scan, groups, scale=model.scaling.rms_input_scale)
+    scan, scale = _scaled(model, scan)
+    dataset = GroupedDataset(scan, groups, scale=scale)
     settings = loader or LoaderConfig(batch_size=max(1, PATTERNS_TOGETHER // n_members))
     return make_loader(
         dataset, settings.replace(shuffle=False, drop_last=False, even_ranks=False, regroup=False), rank=0, n_ranks=1
     )
+
+
+def _scaled(model: PtychographyModel, scan: RawData) -> tuple[RawData, float]:
+    """Return the scan with a probe that its patterns may come from, and the scale of the network's input."""
+    rows = np.unique(np.linspace(0, len(scan) - 1, N_MEASURED).astype(np.int64))
+    energy = float(scan.energies(rows).mean())
+    if model.config.probe_scaling == "match":
+        return scan, rms_input_scale(energy, scan.N)
+    share = energy / float(np.square(np.abs(scan.probe)).sum())
+    if model.passive and not is_passive(share):
+        logger.info("patterns hold %.3g of the probe's energy: its scale is taken from them", share)
+        scan = replace(scan, probe=scan.probe * np.float32(share**0.5))
+    return scan, model.scaling.rms_input_scale
 
 
 def covering_groups(

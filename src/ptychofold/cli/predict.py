@@ -1,0 +1,90 @@
+"""``ptychofold predict``: a trained network turns a scan into an object, in one pass over its patterns."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ptychofold.cli.common import MeasurementChoice, MeasurementOption, open_scan, plain, progress, quantity, show
+from ptychofold.cli.reading_options import with_reading_options
+from ptychofold.cli.reconstruct import result_table
+from ptychofold.errors import MissingFieldError
+
+if TYPE_CHECKING:
+    from ptychofold.config import ReadingConfig
+
+__all__ = ["model_file", "predict"]
+
+
+@with_reading_options
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A training run's directory, or its checkpoint.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A scan file or store.")],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="OUT", help="Result: .npz is a scan with an object, .h5 a product."),
+    ],
+    every_point: Annotated[
+        bool, typer.Option("--every-point", help="Average about C views of each scan point: C times the work.")
+    ] = False,
+    apart: Annotated[
+        bool,
+        typer.Option("--streamed", help="Keep one batch in memory; phases of groups stay as the network gives them."),
+    ] = False,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", "-b", min=1, help="Groups that are predicted at once.")
+    ] = None,
+    measurement: MeasurementOption = MeasurementChoice.auto,
+    reading: "ReadingConfig",
+) -> None:
+    """Predict the object of the scan FILE with a trained network, and say how well it explains the patterns.
+
+    The result is a start for `reconstruct --start`, ground truth for supervised training, and what `evaluate`, `plot`
+    and `report` take.
+    """
+    from ptychofold.config import LoaderConfig
+    from ptychofold.reconstruction import load_checkpoint, predict_object
+    from ptychofold.reconstruction.result import check_output
+
+    network = load_checkpoint(model_file(model))
+    scan = open_scan(file, measurement, reading=reading)
+    network.contract.check(scan)
+    check_output(output, scan)
+    views = (network.contract.C or 1) if every_point else 1
+    with progress("predicting", total=views * len(scan)) as advance:
+        result = predict_object(
+            network,
+            scan,
+            every_seed=every_point,
+            synchronize=not apart,
+            loader=None if batch_size is None else LoaderConfig(batch_size=batch_size),
+            progress=advance,
+        )
+    left_out = result.save(output)
+    result_table(result)
+    show(
+        f"{quantity(views * len(scan) / result.seconds, 'patterns/s')}, phases, stitching and R included",
+        f"wrote {plain(output)}" + (f"; it cannot hold {', '.join(left_out)}" if left_out else ""),
+    )
+
+
+def model_file(path: Path) -> Path:
+    """Return the checkpoint of a run's directory, or the file itself.
+
+    Raises
+    ------
+    MissingFieldError
+        If the directory has no trained model.
+    """
+    from ptychofold.reconstruction.run_folder import MODEL_FILE
+
+    if not path.is_dir():
+        return path
+    if not (path / MODEL_FILE).is_file():
+        raise MissingFieldError(
+            "expected a trained model in the run's directory; found none. Train it with ptychofold train.",
+            path=path / MODEL_FILE,
+            field="model",
+        )
+    return path / MODEL_FILE
