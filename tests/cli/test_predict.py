@@ -82,3 +82,12 @@ def test_what_does_not_fit_is_one_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
     debug = CliRunner().invoke(app, ["--debug", *arguments])
     assert error.__name__ in debug.stderr
+
+
+def test_the_scan_is_not_replaced_by_its_object(folder: Path) -> None:
+    before = (folder / "scan.npz").read_bytes()
+    scan = str(folder / "scan.npz")
+    told = CliRunner().invoke(app, ["predict", str(folder / "model"), scan, "-o", scan])
+    assert told.exit_code == 2
+    assert "scan.npz" in told.stderr
+    assert (folder / "scan.npz").read_bytes() == before

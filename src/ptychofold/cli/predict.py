@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptychofold.cli.common import MeasurementChoice, MeasurementOption, open_scan, plain, progress, quantity, show
+from ptychofold.cli.common import (
+    MeasurementChoice,
+    MeasurementOption,
+    keep_inputs,
+    open_scan,
+    plain,
+    progress,
+    quantity,
+    show,
+)
 from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.cli.reconstruct import result_table
 from ptychofold.errors import MissingFieldError
@@ -47,6 +56,7 @@ def predict(
     from ptychofold.reconstruction import load_checkpoint, predict_object
     from ptychofold.reconstruction.result import check_output
 
+    keep_inputs(output, file, model_file(model), reading=reading)
     network = load_checkpoint(model_file(model))
     scan = open_scan(file, measurement, reading=reading)
     network.contract.check(scan)
