@@ -92,7 +92,7 @@ def scan_page(
 
 
 def run_page(folder: Path) -> "tuple[list[Section], str]":
-    """Return the sections of a training run: losses, what the network makes of its scan, and the scan."""
+    """Return the sections of a training run: losses, what the network makes of its first scan, and that scan."""
     from ptychofold.cli.predict import model_file
     from ptychofold.plotting import Picture
     from ptychofold.plotting.html_report import losses_section
@@ -116,15 +116,17 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
         "epochs": str(run.training.epochs),
         "loss": f"{run.training.loss}, {run.training.mode}",
         **{name.replace("_", " "): f"{value:.5g}" for name, value in description["losses"].items() if name != "epoch"},
-        "scan": run.scan.name,
+        "scan": ", ".join(path.name for path in run.scans),
     }
     sections = [Section(title="Training run", body=facts_table(facts))]
     if history := read_history(folder):
         sections.append(losses_section(history, heading="Training losses"))
-    scan = open_scan(run.scan, MeasurementChoice(run.measurement))
+    scan_file = run.scans[0]
+    scan = open_scan(scan_file, MeasurementChoice(run.measurement))
     with progress("predicting", total=None):
         result = predict_object(load_checkpoint(model), scan, geometry=run.geometry)
-    stages = [("Network, stitched", Picture.of(result))]
+    name = "Network, stitched" + (f": {scan_file.name}" if len(run.scans) > 1 else "")
+    stages = [(name, Picture.of(result))]
     return [*sections, *scan_page(scan, summarise(scan), stages=stages)], f"Run {folder.absolute().name}"
 
 

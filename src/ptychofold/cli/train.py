@@ -21,7 +21,9 @@ STEPS = 1000
 
 
 def train(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A run's TOML file, or a scan file or store.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILES", help="A run's TOML file; or scan files and stores, one or many.")
+    ],
     *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Directory for the model and its settings.")
@@ -37,7 +39,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in DIR stopped.")] = False,
 ) -> None:
-    """Train a network on the scan that FILE is or names.
+    """Train a network on scans: of one, or of several mixed, each with its own probe, mask and scale.
 
     The directory then holds model.safetensors, last.ckpt to resume from, and run.toml, which repeats the run.
     """
@@ -52,10 +54,10 @@ def train(
         overrides.append(f"training.max_minutes={minutes}")
     if gridsize is not None:
         overrides.append(f"grouping.grid=[{gridsize}, {gridsize}]")
-    run = open_run(file, overrides)
+    run = open_run(files, overrides)
     if run.training.output_dir is None:
         raise ConfigError("expected a directory for the model; found none. Give --output DIR or training.output_dir.")
-    keep_inputs(run.training.output_dir, run.scan)
+    keep_inputs(run.training.output_dir, *run.scans)
     with progress("training", total=STEPS) as advance:
         drawn = 0
 
@@ -71,13 +73,19 @@ def train(
     show(f"{record.n_steps} steps in {quantity(record.seconds, 's')}: {rate}", f"wrote {plain(record.model_file)}")
 
 
-def open_run(file: Path, overrides: list[str]) -> "RunConfig":
-    """Read a run's file, or make the run of a scan with the usual settings."""
+def open_run(files: list[Path], overrides: list[str]) -> "RunConfig":
+    """Read a run's file, or make the run of scans with the usual settings."""
     from ptychofold.reconstruction.run import RunConfig
 
-    if file.suffix == ".toml":
-        return RunConfig.from_file(file, overrides=overrides)
-    return RunConfig.from_overrides({"scan": str(file)}, overrides)
+    if any(file.suffix == ".toml" for file in files):
+        if len(files) > 1:
+            raise ConfigError(
+                f"expected one run's TOML file, or scans; found {len(files)} files and .toml among them. The scans "
+                "of a run stand in its file, as scan = [...]."
+            )
+        return RunConfig.from_file(files[0], overrides=overrides)
+    names = [str(file) for file in files]
+    return RunConfig.from_overrides({"scan": names[0] if len(names) == 1 else names}, overrides)
 
 
 def losses_table(record: "TrainingRecord") -> "Table":

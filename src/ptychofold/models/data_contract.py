@@ -87,9 +87,10 @@ class DataContract:
         for name, fix in fixes.items():
             ours, theirs = getattr(self, name), getattr(found, name)
             if not _alike(ours, theirs):
+                where = "" if scan.path is None else f"{scan.path}: "
                 raise CheckpointError(
-                    f"expected a scan with {name} = {_said(ours)}, as the model was made for; found {_said(theirs)}. "
-                    f"{fix}, or train a model for it."
+                    f"{where}expected a scan with {name} = {_said(ours)}, as the model was made for; found "
+                    f"{_said(theirs)}. {fix}, or train a model for it."
                 )
 
     def check_groups(self, C: int) -> None:

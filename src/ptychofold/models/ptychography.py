@@ -1,11 +1,13 @@
 """PtychographyModel: a network and the physics that judges it, from batches to patches and modelled patterns."""
 
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
-from numpy import arange, ndarray
+from numpy import abs as absolute
+from numpy import arange, ndarray, square
 from torch import Tensor, nn
 
 from ptychofold.config import ModelConfig
@@ -130,23 +132,57 @@ class PtychographyModel(nn.Module):
         ConfigError
             If the settings do not fit one another or N.
         """
-        rows = arange(len(scan)) if training is None else training
-        scaling = AmplitudeScaling.from_scan(scan, training=rows)
-        probe = torch.from_numpy(scan.probe.copy())
-        matched = scaling.mean_energy / float(probe.abs().square().sum())
-        if config.probe_scaling == "auto":
-            config = config.replace(probe_scaling="given" if is_passive(matched) else "match")
-            logger.info(
-                "patterns hold %.3g of the probe's energy: its scale is taken as %s", matched, config.probe_scaling
+        return cls.for_scans([scan], config, geometry=geometry, training=None if training is None else [training])
+
+    @classmethod
+    def for_scans(
+        cls,
+        scans: Sequence[RawData],
+        config: ModelConfig,
+        *,
+        geometry: Geometry | None = None,
+        training: Sequence[Int64[ndarray, " _"]] | None = None,
+    ) -> Self:
+        """Make an untrained model for several scans that fit one another; see `for_scan`.
+
+        The first gives the probe that the model keeps; each is predicted with its own. Statistics are means over the
+        training patterns of all.
+
+        Raises
+        ------
+        ConfigError
+            If there is no scan, or settings fit one scan only.
+        CheckpointError
+            If a scan does not fit the first.
+        """
+        if not scans:
+            raise ConfigError("expected at least one scan to make a model for; found none.")
+        contract = DataContract.of(scans[0], geometry=geometry)
+        for other in scans[1:]:
+            contract.check(other, geometry=geometry)
+        refined = [name for name in ("trainable_probe", "refine_positions") if getattr(config, name)]
+        if len(scans) > 1 and refined:
+            raise ConfigError(
+                f"expected one scan, as {refined[0]} is set; found {len(scans)}. Train each scan by itself or set "
+                f"{refined[0]}=False."
             )
-        if config.probe_scaling == "match":
-            probe = probe * matched**0.5
+        rows = [arange(len(scan)) for scan in scans] if training is None else list(training)
+        scalings = [AmplitudeScaling.from_scan(scan, training=part) for scan, part in zip(scans, rows, strict=True)]
+        shares = [
+            scaling.mean_energy / float(square(absolute(scan.probe)).sum())
+            for scaling, scan in zip(scalings, scans, strict=True)
+        ]
+        if config.probe_scaling == "auto":
+            config = config.replace(probe_scaling="given" if all(map(is_passive, shares)) else "match")
+            said = ", ".join(f"{share:.3g}" for share in shares)
+            logger.info("patterns hold %s of the probe's energy: its scale is taken as %s", said, config.probe_scaling)
+        probe = torch.from_numpy(scans[0].probe.copy())
         return cls(
             config,
-            contract=DataContract.of(scan, geometry=geometry),
-            scaling=scaling,
-            probe=probe,
-            refinement=PositionShifts.of(scan, rows=rows) if config.refine_positions else None,
+            contract=contract,
+            scaling=AmplitudeScaling.over(scalings),
+            probe=probe * shares[0] ** 0.5 if config.probe_scaling == "match" else probe,
+            refinement=PositionShifts.of(scans[0], rows=rows[0]) if config.refine_positions else None,
         )
 
     def forward(self, batch: GroupBatch) -> ModelOutput:

@@ -11,7 +11,7 @@ A is an amplitude, I = A² are counts, Σ sums the pixels of a pattern and ⟨·
 numbers are computed once, kept with the weights of the network, and used unchanged on every other scan.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import ceil, isfinite
 from typing import ClassVar, Self
@@ -71,6 +71,22 @@ class AmplitudeScaling:
         return cls(
             N=scan.N, rms_input_scale=scaling.rms_input_scale(float(energy.mean()), scan.N), n_patterns=len(training)
         )
+
+    @classmethod
+    def over(cls, parts: Sequence[Self]) -> Self:
+        """Return what the patterns of all parts together give.
+
+        Examples
+        --------
+        >>> parts = [AmplitudeScaling(N=2, rms_input_scale=k, n_patterns=n) for k, n in ((1.0, 3), (0.5, 1))]
+        >>> AmplitudeScaling.over(parts).mean_energy, AmplitudeScaling.over(parts).n_patterns
+        (1.75, 4)
+        """
+        if len(parts) == 1:
+            return parts[0]
+        N, n_patterns = parts[0].N, sum(part.n_patterns for part in parts)
+        energy = sum(part.mean_energy * part.n_patterns for part in parts) / n_patterns
+        return cls(N=N, rms_input_scale=scaling.rms_input_scale(energy, N), n_patterns=n_patterns)
 
     @property
     def mean_energy(self) -> float:

@@ -5,14 +5,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
+from jaxtyping import Int64
 from pydantic import Field, field_validator
 
 from ptychofold.atomic import replacing
-from ptychofold.config import Config, GroupingConfig, LoaderConfig, ModelConfig, SplitConfig, TrainingConfig
-from ptychofold.data import GroupedDataset, GroupLoader, make_loader
+from ptychofold.config import (
+    Config,
+    GroupingConfig,
+    LoaderConfig,
+    MixtureConfig,
+    ModelConfig,
+    SplitConfig,
+    TrainingConfig,
+)
+from ptychofold.data import GroupedDataset, GroupLoader, MixtureDataset, make_loader
 from ptychofold.grouping import split_scan
 from ptychofold.models import PtychographyModel
 from ptychofold.physics import Geometry
@@ -21,6 +30,10 @@ from ptychofold.reconstruction.run_folder import HISTORY_FILE, RUN_FILE, read_hi
 from ptychofold.reconstruction.training import OnStep, TrainingRecord, fit
 
 __all__ = ["HISTORY_FILE", "RUN_FILE", "RunConfig", "prepare_run", "read_history", "train_run"]
+
+
+SplitRows = Mapping[str, Int64[np.ndarray, " _"]]
+"""Scan points of each part of a split, by name."""
 
 
 class RunConfig(Config):
@@ -33,11 +46,14 @@ class RunConfig(Config):
     scan = "scan.npz"
     """
 
-    scan: Path
-    """The scan file or store; a relative path starts at the TOML file."""
+    scan: Path | Annotated[tuple[Path, ...], Field(min_length=1)]
+    """The scan file or store, or several of them; a relative path starts at the TOML file."""
 
     measurement: Literal["auto", "amplitude", "intensity"] = "auto"
     """What the patterns' numbers are."""
+
+    mixture: MixtureConfig = Field(default_factory=MixtureConfig)
+    """How often each of several scans is seen; without effect on one."""
 
     grouping: GroupingConfig = Field(default_factory=GroupingConfig)
     """How groups are drawn, in each part of the split from its own scan points; without a seed, by the seed 0."""
@@ -69,7 +85,7 @@ class RunConfig(Config):
         folder = Path(path).parent
         output = run.training.output_dir
         training = run.training if output is None else run.training.replace(output_dir=folder / output)
-        return run.replace(scan=folder / run.scan, training=training)
+        return run.moved_to(folder).replace(training=training)
 
     @classmethod
     def from_overrides(cls, settings: Mapping[str, object], overrides: Sequence[str]) -> Self:
@@ -85,13 +101,23 @@ class RunConfig(Config):
             file.write_text("\n".join(_toml(settings)), encoding="utf-8")
             return cls.from_toml(file, overrides=overrides)
 
+    @property
+    def scans(self) -> tuple[Path, ...]:
+        """The scan files or stores, of which there is at least one."""
+        return (self.scan,) if isinstance(self.scan, Path) else self.scan
+
+    def moved_to(self, folder: Path) -> Self:
+        """Return the run with scans that are found from another directory."""
+        moved = tuple(folder / scan for scan in self.scans)
+        return self.replace(scan=moved[0] if isinstance(self.scan, Path) else moved)
+
     def to_toml(self) -> str:
         """Return the TOML text that `from_toml` reads."""
         return "\n".join(_toml(self.model_dump(mode="json"))) + "\n"
 
 
 def prepare_run(run: RunConfig) -> tuple[PtychographyModel, GroupLoader, GroupLoader | None]:
-    """Open the scan, split and group it, and make an untrained model.
+    """Open the scans, split and group them, and make an untrained model.
 
     Returns
     -------
@@ -101,30 +127,50 @@ def prepare_run(run: RunConfig) -> tuple[PtychographyModel, GroupLoader, GroupLo
     Raises
     ------
     DataError
-        If the scan is wrong.
+        If a scan is wrong.
+    CheckpointError
+        If scans do not fit one another.
     """
-    scan = _open(run)
-    fractions = run.split.fractions
-    rows = (
-        {"train": np.arange(len(scan))}
-        if set(fractions) == {"train"}
-        else split_scan(scan.positions, fractions=fractions, method=run.split.method, seed=run.split.seed)
+    scans = [_open(path, run) for path in run.scans]
+    rows = [_split(scan, run.split) for scan in scans]
+    model = PtychographyModel.for_scans(
+        scans, run.model, geometry=run.geometry, training=[parts["train"] for parts in rows]
     )
-    model = PtychographyModel.for_scan(scan, run.model, geometry=run.geometry, training=rows["train"])
     loaders = {
         part: make_loader(
-            GroupedDataset(
-                scan if len(rows[part]) == len(scan) else scan.subset(rows[part]),
-                run.grouping,
-                ground_truth=run.training.mode != "unsupervised",
-                scale=model.scaling.rms_input_scale,
-            ),
+            _dataset(scans, rows, part, run=run, model=model),
             run.loader if part == "train" else run.loader.replace(shuffle=False, drop_last=False, regroup=False),
         )
         for part in ("train", "validation")
-        if part in rows
+        if part in rows[0]
     }
     return model, loaders["train"], loaders.get("validation")
+
+
+def _split(scan: RawData, split: SplitConfig) -> SplitRows:
+    """Return the scan points of each part, by name."""
+    fractions = split.fractions
+    if set(fractions) == {"train"}:
+        return {"train": np.arange(len(scan))}
+    return split_scan(scan.positions, fractions=fractions, method=split.method, seed=split.seed)
+
+
+def _dataset(
+    scans: Sequence[RawData], rows: Sequence[SplitRows], part: str, *, run: RunConfig, model: PtychographyModel
+) -> GroupedDataset | MixtureDataset:
+    """Return the groups of one part of the split, of one scan or mixed."""
+    match = model.config.probe_scaling == "match"
+    datasets = {
+        f"{number:06d} {path}": GroupedDataset(
+            scan if len(parts[part]) == len(scan) else scan.subset(parts[part]),
+            run.grouping,
+            ground_truth=run.training.mode != "unsupervised",
+            # a probe whose unit is its own gets the energy of its scan's patterns, by that scan's scale
+            scale=scan.rms_input_scale(parts["train"]) if match else model.scaling.rms_input_scale,
+        )
+        for number, (path, scan, parts) in enumerate(zip(run.scans, scans, rows, strict=True))
+    }
+    return next(iter(datasets.values())) if len(datasets) == 1 else MixtureDataset(datasets, run.mixture)
 
 
 def train_run(
@@ -144,7 +190,7 @@ def train_run(
         Told of each step.
     """
     model, train, validation = prepare_run(run)
-    settled = run.replace(scan=run.scan.absolute(), model=model.config)
+    settled = run.moved_to(Path.cwd()).replace(model=model.config)
     record = fit(model, train, validation, run.training, resume=resume, on_step=_Settling(run=settled, on_step=on_step))
     return model, record
 
@@ -168,12 +214,12 @@ class _Settling:
             self.on_step(done, total, loss)
 
 
-def _open(run: RunConfig) -> RawData:
-    if run.scan.is_dir():
+def _open(path: Path, run: RunConfig) -> RawData:
+    if path.is_dir():
         from ptychofold.data.store import PatternStore
 
-        return PatternStore.open(run.scan).scan
-    return RawData.from_file(run.scan, measurement=run.measurement)
+        return PatternStore.open(path).scan
+    return RawData.from_file(path, measurement=run.measurement)
 
 
 def _toml(settings: Mapping[str, object], table: str = "") -> Iterator[str]:
