@@ -209,6 +209,25 @@ def test_a_scan_of_mostly_dark_frames_is_examined_and_they_are_named(clean: RawD
     assert "least_dose" in str(found.fix)
 
 
+def test_dark_frames_are_left_out_of_trials_which_need_some_light(
+    clean: RawData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rank(scan: RawData) -> OrientationRanking:
+        return rank_orientations(scan, n_patterns=len(scan), epochs=1)
+
+    monkeypatch.setattr(doctor, "rank_orientations", rank)
+    monkeypatch.setattr(doctor, "rank_scales", lambda scan: rank_scales(scan, n_patterns=len(scan), epochs=1))
+    monkeypatch.setattr(scales, "SCALES", (1.0, 1.41))
+    numbers = _numbers(clean)
+    numbers[12:] = 0
+    diagnosis = examine(_with(clean, numbers))
+    assert diagnosis.verdict == "fix"
+    assert _only(diagnosis, "distance").level != "unknown"
+    numbers[3:] = 0
+    untried = _only(examine(_with(clean, numbers)), "distance")
+    assert (untried.level, untried.says) == ("unknown", "not tried: only 3 patterns have light in them")
+
+
 def test_frames_with_the_beam_in_the_corners_are_no_go(clean: RawData) -> None:
     found = _patterns_say(_with(clean, np.fft.fftshift(_numbers(clean), axes=(1, 2))), "beam center")
     assert found.level == "no-go"

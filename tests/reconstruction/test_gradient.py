@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ptychofold.config import GradientConfig
-from ptychofold.errors import ConfigError, DivergenceError, MissingFieldError, ShapeError
+from ptychofold.errors import ConfigError, DivergenceError, DomainError, MissingFieldError, ShapeError
 from ptychofold.physics import (
     FarField,
     ForwardModel,
@@ -195,6 +195,14 @@ def test_the_same_seed_gives_the_same_bits_and_reports_every_epoch(scan: RawData
     assert tuple(report.r_factor for report in reports) == first.losses
     other = reconstruct(scan, settings.replace(seed=6))
     assert other.held_out.tolist() != first.held_out.tolist()
+
+
+def test_nothing_is_held_out_in_the_dark(scan: RawData) -> None:
+    settings = GradientConfig(epochs=1, held_out=0.1)
+    numbers = np.array(scan.patterns.read(slice(None)))
+    numbers[reconstruct(scan, settings).held_out] = 0
+    with pytest.raises(DomainError, match=r"light in the patterns held out; found \d+ dark ones\. Drop"):
+        reconstruct(scan.with_patterns(numbers), settings)
 
 
 def test_held_out_patterns_do_not_enter_the_fit(scan: RawData) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float64, Num, Shaped
+from jaxtyping import Bool, Float64, Int64, Num, Shaped
 
 from ptychofold.diagnosis.finding import Finding
 from ptychofold.errors import DomainError
@@ -16,7 +16,7 @@ from ptychofold.raw_data import RawData
 from ptychofold.reading import read_apart, spread_rows
 from ptychofold.survey import PatternSummary
 
-__all__ = ["pattern_findings"]
+__all__ = ["lit_rows", "pattern_findings"]
 
 SAMPLE_BYTES = 1 << 26
 """Bytes of float32 patterns that are looked at pixel by pixel."""
@@ -38,6 +38,11 @@ LOWER_VALUES = 2
 """Distinct values below the largest that it is compared with."""
 PILED_PIXELS, PILED_SIGMA = 5, 5.0
 """Pixels at the largest value, and standard deviations above the number at those values, that make a pile."""
+
+
+def lit_rows(summary: PatternSummary) -> Int64[np.ndarray, " lit"]:
+    """Return the rows of a scan whose patterns are not far weaker than its others."""
+    return np.flatnonzero(summary.dose >= WEAK * typical_dose(summary.dose))
 
 
 def pattern_findings(scan: RawData, summary: PatternSummary) -> Iterator[Finding]:
@@ -118,7 +123,7 @@ def _dose(scan: RawData, summary: PatternSummary) -> Iterator[Finding]:
         )
     else:
         yield Finding(subject="dose", level="go", says=says)
-    n_weak, n_strong = int((summary.dose < WEAK * median).sum()), int((summary.dose > STRONG * median).sum())
+    n_weak, n_strong = len(summary.dose) - len(lit_rows(summary)), int((summary.dose > STRONG * median).sum())
     if n_weak + n_strong:
         yield Finding(
             subject="frames",

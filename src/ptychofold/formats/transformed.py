@@ -3,6 +3,7 @@
 Nothing is computed before a row is asked for, and never for more than a few megabytes of frames at a time.
 """
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -45,6 +46,8 @@ class TransformedSource:
     >>> source = TransformedSource(ArrayInMemory(np.ones((3, 4, 4), np.uint16)), Windowed((1, 1), (2, 2)))
     >>> source.shape, int(source.read(np.array([2])).sum())
     ((3, 2, 2), 4)
+    >>> source.access
+    'in memory, windowed while read'
     """
 
     source: ArraySource
@@ -63,7 +66,8 @@ class TransformedSource:
     @property
     def access(self) -> str:
         """How rows are reached, for people."""
-        return f"{type(self.transform).__name__.lower()} from {self.source.access}"
+        change = re.sub("(?<=[a-z])(?=[A-Z])", " ", type(self.transform).__name__).lower()
+        return f"{self.source.access}, {change} while read"
 
     @property
     def random_access(self) -> bool:

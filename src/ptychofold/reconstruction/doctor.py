@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ptychofold.config import GroupingConfig, ReadingConfig
-from ptychofold.diagnosis import Diagnosis, Finding, optics_findings, pattern_findings, position_findings
+from ptychofold.diagnosis import (
+    Diagnosis,
+    Finding,
+    lit_rows,
+    optics_findings,
+    pattern_findings,
+    position_findings,
+)
 from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import DataError, FormatError, GroupingError
 from ptychofold.grouping import group_scan
@@ -23,6 +30,8 @@ __all__ = ["examine", "examine_file"]
 CHECK_DISTANCE = "check distance, energy and pixel sizes, and the unit of the positions"
 UNFIT_FOR_TRIALS = frozenset({"position unit", "overlap", "scan points"})
 """Findings of positions that leave nothing to reconstruct."""
+LEAST_PATTERNS = 4
+"""Patterns with light in them that trials need: some to fit, and one that is foretold."""
 EPOCHS = 20
 """Passes over the patterns that a time is predicted for."""
 BATCH = 16
@@ -99,8 +108,10 @@ def examine(
         found += _untried("no trial reconstructions were made", "ptychofold doctor FILE makes them")
     elif any(f.level == "no-go" and f.subject in UNFIT_FOR_TRIALS for f in found):
         found += _untried("the positions are unfit for trial reconstructions", "mend the positions first")
+    elif len(lit := lit_rows(summary)) < LEAST_PATTERNS:
+        found += _untried(f"only {len(lit)} patterns have light in them", "look for the others")
     else:
-        found += _trial_findings(scan, tell)
+        found += _trial_findings(scan.subset(lit), tell)
     found += _costs(scan, grouping or GroupingConfig(grid=(2, 2), n_neighbors=7, seed=0))
     return Diagnosis(findings=tuple(found), tried=trials)
 

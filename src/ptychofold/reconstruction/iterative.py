@@ -12,7 +12,7 @@ from jaxtyping import Complex64, Int64
 from ptychofold.config import GradientConfig, PtychiConfig, ReconstructionConfig
 from ptychofold.coverage import coverage_map
 from ptychofold.data.readers import in_memory
-from ptychofold.errors import DivergenceError, ShapeError
+from ptychofold.errors import DivergenceError, DomainError, ShapeError
 from ptychofold.physics import Geometry, illumination, orthogonal_modes
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.engines import Beginning, Engine, Guess
@@ -94,7 +94,7 @@ def reconstruct(
         If the object to begin with is too small for the positions, the probe of another size than the patterns, or no
         pattern is left to fit.
     DomainError
-        If a pattern is negative or not finite.
+        If a pattern is negative or not finite, or all that are held out are dark.
     ReconstructionDivergedError
         If the fit becomes non-finite.
     DependencyError
@@ -106,6 +106,7 @@ def reconstruct(
         geometry = start.geometry if isinstance(start, Reconstruction) else Geometry.of_scan(scan.metadata)
     held_out, fitted = _split(len(scan), config)
     scan = scan if scan.patterns.random_access else scan.with_patterns(in_memory(scan))
+    _check_lit(scan, held_out)
     beginning = Beginning.of(scan, config, fitted=fitted, geometry=geometry, start=start, probe=probe)
     engine = _engine(beginning, config, device=torch.device(device))
     run = _Run(beginning=beginning, config=config, clock=clock, held_out=held_out)
@@ -157,6 +158,18 @@ def _split(n_scan: int, config: ReconstructionConfig) -> tuple[Int64[np.ndarray,
         )
     drawn = np.random.default_rng([config.seed, 0]).permutation(n_scan)
     return np.sort(drawn[:n_held]), np.sort(drawn[n_held:])
+
+
+def _check_lit(scan: RawData, held_out: Int64[np.ndarray, " h"]) -> None:
+    """Refuse to compare with patterns that have no light in them: R is relative."""
+    good = True if scan.bad_pixels is None else ~scan.bad_pixels
+    if len(held_out) and not (scan.amplitude(held_out) * good).any():
+        raise DomainError(
+            f"expected light in the patterns held out; found {len(held_out)} dark ones. Drop the dark patterns "
+            "(ptychofold preprocess with a step 'frames'), or hold out more.",
+            path=scan.path,
+            field="patterns",
+        )
 
 
 def _engine(beginning: Beginning, config: GradientConfig | PtychiConfig, *, device: torch.device) -> Engine:
