@@ -79,7 +79,7 @@ class AmplitudeScaling:
         Examples
         --------
         >>> parts = [AmplitudeScaling(N=2, rms_input_scale=k, n_patterns=n) for k, n in ((1.0, 3), (0.5, 1))]
-        >>> AmplitudeScaling.over(parts).mean_energy, AmplitudeScaling.over(parts).n_patterns
+        >>> round(AmplitudeScaling.over(parts).mean_energy, 6), AmplitudeScaling.over(parts).n_patterns
         (1.75, 4)
         """
         if len(parts) == 1:
