@@ -169,7 +169,9 @@ def read_table(path: Path, frame: PositionFrame | None) -> tuple[Float64[np.ndar
     rows = [cells for line in lines if (cells := line.split("#")[0].replace(",", " ").replace(";", " ").split())]
     if rows and not _is_number(rows[0][0]):
         rows = rows[1:]
-    if not rows or any(len(cells) != 2 or not all(map(_is_number, cells)) for cells in rows):
+    if not rows:
+        raise ShapeError("expected two numbers a line as positions; found no line.", path=path, field="positions")
+    if any(len(cells) != 2 or not all(map(_is_number, cells)) for cells in rows):
         wrong = next((cells for cells in rows if len(cells) != 2 or not all(map(_is_number, cells))), [])
         raise ShapeError(
             f"expected two numbers a line as positions; found {' '.join(wrong)[:60]!r}. Keep the two coordinates only.",

@@ -5,6 +5,7 @@ from pathlib import Path
 from ptychofold.formats.archive import list_members
 from ptychofold.formats.base import ZIP_MAGICS, read_start
 from ptychofold.formats.hdf5 import is_hdf5, open_file
+from ptychofold.formats.hdf5_links import missing_links
 
 __all__ = ["describe_content"]
 
@@ -42,7 +43,10 @@ def describe_content(path: Path) -> str:
         return f"a zip archive with {_listed(list(list_members(path)))}"
     if is_hdf5(path):
         with open_file(path) as file:
-            return f"an HDF5 file with {_listed(list(file))}"
+            missing = [
+                f"; {name} is a link to {target}, which is missing" for name, target in missing_links(file).items()
+            ]
+            return f"an HDF5 file with {_listed(list(file))}{''.join(missing[:1])}"
     text = start.decode("utf-8", "ignore")
     if len(text.encode()) > len(start) - 4 and all(letter.isprintable() or letter in "\t\r\n" for letter in text):
         return f"a text file that starts with {' '.join(text.split())[:40]!r}"

@@ -1,13 +1,17 @@
 """A first probe for a scan that has none: the wave at the sample that belongs to the mean pattern."""
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Complex64, Complex128, Float64
 
 from ptychofold.config import ScanGeometry
 from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.formats.fields import ScanFields
+from ptychofold.formats.view import rows_in_file
 from ptychofold.measurement import decide_measurement
 from ptychofold.typing import ArraySource, Measurement
+from ptychofold.validation import check_patterns, check_patterns_shape
 
 __all__ = ["estimated_probe", "mean_intensity"]
 
@@ -28,14 +32,15 @@ def estimated_probe(
     ------
     MissingFieldError
         If there are no patterns, or the propagation lacks a wavelength, a distance or a pixel size.
-    ShapeError
-        If the mask of bad pixels has another shape than the frames.
+    DataError
+        If the patterns are none that a scan may have, or the mask of bad pixels has another shape than the frames.
     """
     if found.patterns is None:
         raise MissingFieldError(
             "expected patterns to estimate a probe from; found none.", path=found.path, field="probe"
         )
-    mean = mean_intensity(found.patterns, measurement=_measurement(found, found.patterns))
+    check_patterns_shape(found.patterns.shape, found.patterns.dtype, path=found.path)
+    mean = mean_intensity(found.patterns, measurement=_measurement(found, found.patterns), path=found.path)
     if found.bad_pixels is not None:
         if found.bad_pixels.shape != mean.shape:
             raise ShapeError(
@@ -77,13 +82,24 @@ def _transfer(
     return transfer
 
 
-def mean_intensity(patterns: ArraySource, *, measurement: Measurement) -> Float64[np.ndarray, "N N"]:
-    """Return the mean intensity of all patterns, read a block at a time."""
+def mean_intensity(
+    patterns: ArraySource, *, measurement: Measurement, path: Path | None = None
+) -> Float64[np.ndarray, "N N"]:
+    """Return the mean intensity of all patterns, read a block at a time.
+
+    Raises
+    ------
+    DomainError
+        If a pattern holds a negative or a non-finite number; the message names its row in the file.
+    """
     n_scan, frame = patterns.shape[0], patterns.shape[1:]
     total = np.zeros(frame)
     step = max(1, BLOCK_BYTES // max(1, int(np.prod(frame)) * 8))
     for start in range(0, n_scan, step):
-        block = patterns.read(slice(start, min(start + step, n_scan))).astype(np.float64)
+        rows = np.arange(start, min(start + step, n_scan))
+        stored = patterns.read(slice(start, start + len(rows)))
+        check_patterns(stored, rows=rows_in_file(patterns, rows), path=path)
+        block = stored.astype(np.float64)
         total += (block if measurement == "intensity" else block**2).sum(axis=0)
     return total / max(1, n_scan)
 

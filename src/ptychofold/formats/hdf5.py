@@ -13,6 +13,7 @@ from jaxtyping import Int64, Shaped
 
 from ptychofold.errors import FormatError
 from ptychofold.formats.base import HDF5_MAGIC, foreign_errors_refused
+from ptychofold.formats.hdf5_links import check_sources, grows
 from ptychofold.formats.lazy import MappedArray
 from ptychofold.formats.rows import Layout, row_numbers, runs, target_array
 from ptychofold.typing import ArraySource
@@ -47,8 +48,9 @@ def open_file(path: Path) -> Iterator[h5py.File]:
 
 
 def read_all(dataset: h5py.Dataset) -> Shaped[np.ndarray, "..."]:
-    """Load a whole data set, its compression filters checked first."""
+    """Load a whole data set; its compression filters, and the files that it shows, are checked first."""
     _check_filters(dataset)
+    check_sources(dataset)
     return np.asarray(dataset[()])
 
 
@@ -61,8 +63,9 @@ def open_array(dataset: h5py.Dataset) -> ArraySource:
     Raises
     ------
     FormatError
-        If a compression filter is not installed.
+        If a compression filter is not installed, or a file that the data set shows is missing.
     """
+    check_sources(dataset)
     return _mapped(dataset, depth=0) or HDF5Array(
         path=Path(dataset.file.filename),
         name=str(dataset.name),
@@ -90,7 +93,7 @@ def _mapped(dataset: h5py.Dataset, *, depth: int) -> MappedArray | None:
 
 def _mapped_source(dataset: h5py.Dataset, *, depth: int) -> MappedArray | None:
     sources = dataset.virtual_sources()
-    if len(sources) != 1:
+    if len(sources) != 1 or grows(sources[0].vspace):
         return None
     whole = tuple(n - 1 for n in dataset.shape)
     first, last = sources[0].vspace.get_select_bounds()
@@ -99,10 +102,7 @@ def _mapped_source(dataset: h5py.Dataset, *, depth: int) -> MappedArray | None:
     own = Path(dataset.file.filename)
     path = own if sources[0].file_name == "." else own.parent / sources[0].file_name
     if not path.is_file():
-        raise FormatError(
-            f"{dataset.name} is a virtual data set whose source {path} is missing. Put the source file back beside it.",
-            path=own,
-        )
+        return None
     with h5py.File(path, "r") as file:
         source = file[sources[0].dset_name]
         same = source.shape == dataset.shape and source.dtype == dataset.dtype

@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 
 from ptychofold.errors import DtypeError, ShapeError
 from ptychofold.formats.hdf5 import read_all
+from ptychofold.formats.hdf5_links import missing_links
 
 __all__ = ["find", "group", "names_in", "number", "numbers", "text", "tree"]
 
@@ -93,7 +94,10 @@ def _decoded(name: str | bytes) -> str:
 
 
 def tree(file: h5py.Group, *, limit: int = 60) -> tuple[str, ...]:
-    """Return the paths of the data sets, at most ``limit``, for messages; nothing is read."""
+    """Return the paths of the data sets, at most ``limit``, for messages; nothing is read.
+
+    A link to a file that is missing is among them, and says so.
+    """
     names: list[str] = []
 
     def note(name: str, item: h5py.Dataset | h5py.Group) -> bool | None:
@@ -102,4 +106,5 @@ def tree(file: h5py.Group, *, limit: int = 60) -> tuple[str, ...]:
         return True if len(names) >= limit else None
 
     file.visititems(note)
-    return tuple(names)
+    missing = missing_links(file, limit=limit)
+    return (*names, *(f"{name} (a link to {target}, which is missing)" for name, target in missing.items()))

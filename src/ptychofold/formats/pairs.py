@@ -77,7 +77,8 @@ def read_ptychovit(path: Path, *, lazy: bool) -> ScanFields:
     scan = ptychodus_product.read(other, lazy=lazy)
     with open_file(other) as file:
         furthest = max(
-            float(np.abs(numbers(dataset(file, f"probe_position_{axis}_m", field="positions"))).max()) for axis in "xy"
+            float(np.abs(numbers(dataset(file, f"probe_position_{axis}_m", field="positions"))).max(initial=0.0))
+            for axis in "xy"
         )
     if furthest > LARGEST_M:
         raise DomainError(

@@ -57,7 +57,11 @@ def dataset(file: h5py.File, *names: str, field: str) -> h5py.Dataset:
 def scalar(file: h5py.File, name: str) -> float | None:
     """Return a number stored as a data set of one element; None if it is absent."""
     found = file.get(name)
-    return float(found[()]) if isinstance(found, h5py.Dataset) and found.size == 1 else None
+    return (
+        float(found[()].item())
+        if isinstance(found, h5py.Dataset) and found.size == 1 and found.dtype.kind in "buif"
+        else None
+    )
 
 
 def has_datasets(path: Path, *names: str) -> bool:

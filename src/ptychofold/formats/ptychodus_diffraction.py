@@ -15,6 +15,7 @@ from ptychofold.formats.ptychodus import (
     has_datasets,
     patterns_of,
 )
+from ptychofold.formats.ptychodus_product import attribute_number
 from ptychofold.formats.view import RowView
 from ptychofold.metadata import Metadata
 
@@ -43,7 +44,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
                 field="scan_index",
             )
         filled = np.flatnonzero(numbers >= 0).astype(np.int64)
-        sizes = {name: float(value) for name, value in found.attrs.items() if name.startswith("detector_pixel_")}
+        sides = {name: attribute_number(found, name) for name in found.attrs if name.startswith("detector_pixel_")}
         return ScanFields(
             path=path,
             format=NAME,
@@ -52,7 +53,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             bad_pixels=read_all(file["bad_pixels"]) if "bad_pixels" in file else None,
             measurement="intensity",
             measurement_reason=COUNTS_REASON,
-            metadata=Metadata(extra=sizes),
+            metadata=Metadata(extra={name: side for name, side in sides.items() if side}),
             names=names_in(file),
         )
 

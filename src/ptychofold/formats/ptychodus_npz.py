@@ -64,7 +64,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             field="probe",
         )
     probe = probe[0] if probe.ndim == 4 else probe
-    pixel_size_m = float(height), float(width)
+    pixel_size_m = float(height.item()), float(width.item())
     centre = np.array([_number(members, f"object_center_{axis}_m") for axis in "yx"])
     positions = pixels_from_metres(check_columns(x, y, path=path) - centre, pixel_size_m=pixel_size_m)
     return ScanFields(

@@ -29,7 +29,7 @@ from ptychofold.formats.ptychodus import dataset, has_datasets, wavelength_from_
 from ptychofold.metadata import Metadata
 from ptychofold.validation import check_columns
 
-__all__ = ["FORMAT", "origin_shift", "path_stem", "product_geometry"]
+__all__ = ["FORMAT", "attribute_number", "origin_shift", "path_stem", "product_geometry"]
 
 NAME = "Ptychodus product"
 
@@ -75,7 +75,9 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
                 field="probe",
             )
         pixel_size_m = _pixel_size(layers)
-        centre = np.array([_number(layers, "center_y_m") or 0.0, _number(layers, "center_x_m") or 0.0])
+        centre = np.array(
+            [attribute_number(layers, "center_y_m") or 0.0, attribute_number(layers, "center_x_m") or 0.0]
+        )
         shift = origin_shift(layers.shape[-2:], probe.shape[-2:])
         transmission = read_all(layers)
         return ScanFields(
@@ -96,16 +98,17 @@ def origin_shift(object_shape: tuple[int, int], probe_shape: tuple[int, int]) ->
     return (n - N) / 2 + N // 2
 
 
-def _number(item: h5py.Dataset | h5py.File, *names: str) -> float | None:
-    """Return the first attribute under one of these names as a number."""
+def attribute_number(item: h5py.Dataset | h5py.File, *names: str) -> float | None:
+    """Return the first number among the attributes under these names, also one in an array of its own."""
     for name in names:
-        if name in item.attrs:
-            return float(item.attrs[name])
+        value = np.asarray(item.attrs.get(name, ()))
+        if value.size == 1 and value.dtype.kind in "buif":
+            return float(value.item())
     return None
 
 
 def _pixel_size(layers: h5py.Dataset) -> tuple[float, float]:
-    height, width = _number(layers, "pixel_height_m"), _number(layers, "pixel_width_m")
+    height, width = attribute_number(layers, "pixel_height_m"), attribute_number(layers, "pixel_width_m")
     if not height or not width:
         raise MissingFieldError(
             "expected the attributes pixel_height_m and pixel_width_m of object, not zero; without them positions in "
@@ -118,7 +121,7 @@ def _pixel_size(layers: h5py.Dataset) -> tuple[float, float]:
 
 def _metadata(file: h5py.File, *, pixel_size_m: tuple[float, float], n_probes: int, n_layers: int) -> Metadata:
     """Collect the attributes, old names included; numbers that are zero are unknown."""
-    extra: dict[str, object] = {name: value for name in NUMBERS if (value := _number(file, name))}
+    extra: dict[str, object] = {name: value for name in NUMBERS if (value := attribute_number(file, name))}
     for name in ("name", "comments"):
         text = file.attrs.get(name, "")
         if text := text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text):
@@ -131,13 +134,13 @@ def _metadata(file: h5py.File, *, pixel_size_m: tuple[float, float], n_probes: i
         extra["n_position_dependent_probes"] = n_probes
     if n_layers > 1:
         extra["n_object_layers"] = n_layers
-    rate, time = _number(file, "probe_photons_per_s"), _number(file, "exposure_time_s")
-    wavelength_m = wavelength_from_energy(_number(file, *ENERGY_NAMES))
+    rate, time = attribute_number(file, "probe_photons_per_s"), attribute_number(file, "exposure_time_s")
+    wavelength_m = wavelength_from_energy(attribute_number(file, *ENERGY_NAMES))
     return Metadata(
         wavelength_m=wavelength_m,
         pixel_size_m=pixel_size_m,
         geometry=product_geometry(extra, wavelength_m=wavelength_m, pixel_size_m=pixel_size_m),
-        n_photons=_number(file, "probe_photon_count") or ((rate or 0.0) * (time or 0.0)) or None,
+        n_photons=attribute_number(file, "probe_photon_count") or ((rate or 0.0) * (time or 0.0)) or None,
         extra=extra,
     )
 

@@ -101,6 +101,8 @@ def _nested(content: dict[str, object], name: str) -> Shaped[np.ndarray, "..."] 
 
 def _fields(get: Get, *, path: Path) -> ScanFields:
     canvas, probe, positions = get("object"), get("probe"), get(POSITIONS)
+    if positions is not None and positions.shape == (2,):  # SciPy leaves out axes of length 1
+        positions = positions[None]
     if canvas is None or probe is None or positions is None:
         missing = "object" if canvas is None else "probe" if probe is None else POSITIONS
         raise MissingFieldError(f"expected {missing} in the MATLAB file; found none.", path=path, field=missing)

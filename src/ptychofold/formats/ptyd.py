@@ -99,7 +99,9 @@ class _Chunk:
         data, positions, indices = (find(chunk, part) for part in ("data", "positions", "indices"))
         if data is None or positions is None:
             raise MissingFieldError(
-                f"expected data and positions in chunk {name}; found {', '.join(chunk)}.", path=path, field="positions"
+                f"expected data and positions in chunk {name}; found {', '.join(tree(chunk))}.",
+                path=path,
+                field="positions",
             )
         if positions.shape != (data.shape[0], 2):
             raise ShapeError(

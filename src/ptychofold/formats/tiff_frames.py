@@ -85,8 +85,8 @@ def sniff(path: Path) -> str | None:
     names, others = _listed(path)
     if not names or sum(name.lower().endswith(SCAN_ENDINGS) for name in others) > len(names):
         return None
-    first = path / names[0]
-    if sniff_file(first) is None:
+    first = next((path / name for name in names if sniff_file(path / name) is not None), None)
+    if first is None:
         return None
     with tiff_file(first, doing="reading the frame") as file:
         if len(file.pages) != 1:
