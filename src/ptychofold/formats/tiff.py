@@ -130,7 +130,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
     with tiff_file(path, doing="reading the TIFF file") as file:
         n_series = len(file.series)
         series = file.series[0]
-        shape, dtype, offset = tuple(series.shape), np.dtype(series.dtype), series.dataoffset
+        shape, dtype, offset = tuple(series.shape), np.dtype(series.dtype.str), series.dataoffset
         byte_order = file.byteorder
     if len(shape) == 2:
         shape = (1, *shape)

@@ -170,7 +170,7 @@ def _kind(path: Path) -> tuple[tuple[int, ...], np.dtype]:
             path=path,
             field="patterns",
         )
-    return shape, np.dtype(dtype)
+    return shape, np.dtype(dtype.str)
 
 
 def _check_alike(path: Path, found: tuple[tuple[int, ...], np.dtype], first: tuple[tuple[int, ...], np.dtype]) -> None:
