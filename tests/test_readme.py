@@ -10,7 +10,14 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize(
     ("page", "least"),
-    [("README.md", 10), ("docs/preprocessing.md", 6), ("docs/results.md", 12), ("docs/doctor.md", 4)],
+    [
+        ("README.md", 10),
+        ("docs/quickstart.md", 14),
+        ("docs/notation.md", 7),
+        ("docs/preprocessing.md", 6),
+        ("docs/results.md", 12),
+        ("docs/doctor.md", 4),
+    ],
 )
 def test_the_session_of_a_page_runs_as_printed(page: str, least: int) -> None:
     outcome = doctest.testfile(str(ROOT / page), module_relative=False, optionflags=doctest.ELLIPSIS)
