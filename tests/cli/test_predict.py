@@ -8,9 +8,11 @@ from typer.testing import CliRunner
 
 from ptychofold.cli.main import app
 from ptychofold.config import ModelConfig
+from ptychofold.data.store import PatternStore
 from ptychofold.errors import CheckpointError, MissingFieldError, UnsupportedFormatError
 from ptychofold.models import PtychographyModel
-from ptychofold.reconstruction import Reconstruction, predict_object, save_checkpoint
+from ptychofold.raw_data import RawData
+from ptychofold.reconstruction import Reconstruction, load_checkpoint, predict_object, save_checkpoint
 from ptychofold.testing import make_scan
 
 
@@ -52,9 +54,6 @@ def test_a_scan_becomes_an_object(folder: Path, tmp_path: Path, model: str, scan
 
 
 def test_it_is_what_python_makes_of_it(folder: Path, tmp_path: Path) -> None:
-    from ptychofold.raw_data import RawData
-    from ptychofold.reconstruction import load_checkpoint
-
     output = tmp_path / "object.npz"
     CliRunner().invoke(app, ["predict", str(folder / "model"), str(folder / "scan.npz"), "-o", str(output)])
     model = load_checkpoint(folder / "model" / "model.safetensors")
@@ -91,3 +90,60 @@ def test_the_scan_is_not_replaced_by_its_object(folder: Path) -> None:
     assert told.exit_code == 2
     assert "scan.npz" in told.stderr
     assert (folder / "scan.npz").read_bytes() == before
+
+
+def told(*arguments: str | Path, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    assert code == 0 or len(result.stderr.splitlines()) == 1
+    return " ".join((result.stdout if code == 0 else result.stderr).split())
+
+
+@pytest.fixture(scope="module")
+def refined(folder: Path) -> Path:
+    """Return the directory of a run that learned positions of the scan."""
+    settings = ("model.lift_steps=1", "model.refine_positions=true", "training.position_learning_rate=0.5")
+    options = [option for setting in settings for option in ("-s", setting)]
+    told("train", folder / "scan.npz", "-o", folder / "refined", "-e", "1", "-g", "2", *options)
+    return folder / "refined"
+
+
+def test_a_scan_is_predicted_where_training_found_its_positions(folder: Path, refined: Path, tmp_path: Path) -> None:
+    said = told("predict", refined, folder / "scan.npz", "-o", tmp_path / "net.npz")
+    assert "positions as training found them: moved by" in said
+    scan = RawData.from_file(folder / "scan.npz")
+    expected = load_checkpoint(refined / "model.safetensors").refined(scan).positions
+    assert abs(expected - scan.positions).max() > 0.01
+    np.testing.assert_allclose(Reconstruction.from_file(tmp_path / "net.npz").positions, expected, atol=1e-6)
+    told("reconstruct", folder / "scan.npz", "-o", tmp_path / "on.npz", "--start", tmp_path / "net.npz", "-e", "1")
+    PatternStore.create(scan, tmp_path / "store")
+    assert "positions as training found them" in told(
+        "predict", refined, tmp_path / "store", "-o", tmp_path / "again.npz"
+    )
+
+
+def test_positions_that_were_learned_of_another_scan_are_said_not_to_apply(
+    folder: Path, refined: Path, tmp_path: Path
+) -> None:
+    said = told("predict", refined, folder / "other.npz", "-o", tmp_path / "net.npz")
+    assert "positions as the scan has them: the model learned those of another scan, which do not apply" in said
+    positions = RawData.from_file(folder / "other.npz").positions
+    np.testing.assert_allclose(Reconstruction.from_file(tmp_path / "net.npz").positions, positions, atol=1e-6)
+
+
+@pytest.mark.parametrize("command", [["train"], ["reconstruct"], ["predict", "model"]])
+def test_work_begins_only_on_a_device_that_is_there(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    arguments = [*command, "scan.npz", "-o", str(tmp_path / "out.npz"), "--device"]
+    assert "expected 65 CUDA GPUs for cuda:64" in told(*arguments, "cuda:64", code=2)
+    assert not list(tmp_path.iterdir())
+    told(*arguments, "cpu", *([] if command[0] == "predict" else ["-e", "1"]))
+
+
+def test_training_takes_one_kind_of_device(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    said = told("train", folder / "scan.npz", "-o", tmp_path / "run", "--device", "cuda:1", code=2)
+    assert "expected cpu, cuda or auto to train on; found cuda:1" in said

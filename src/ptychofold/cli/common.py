@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ptychofold.survey import PatternSummary
 
 __all__ = [
+    "DeviceOption",
     "MeasurementChoice",
     "MeasurementOption",
     "PatternsOption",
@@ -65,6 +66,11 @@ MeasurementOption = Annotated[
 PatternsOption = Annotated[
     Path | None,
     typer.Option("--patterns", metavar="FILE", help="Second file with the patterns, if FILE (a product) has none."),
+]
+
+
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="Where to compute: cpu, cuda, cuda:1 …; auto takes a GPU if there is one.")
 ]
 
 

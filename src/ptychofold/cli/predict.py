@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptychofold.cli.common import (
+    DeviceOption,
     MeasurementChoice,
     MeasurementOption,
     keep_inputs,
@@ -21,8 +22,10 @@ from ptychofold.errors import MissingFieldError
 
 if TYPE_CHECKING:
     from ptychofold.config import ReadingConfig
+    from ptychofold.models import PtychographyModel
+    from ptychofold.raw_data import RawData
 
-__all__ = ["model_file", "predict"]
+__all__ = ["model_file", "positions_line", "predict"]
 
 
 @with_reading_options
@@ -44,6 +47,7 @@ def predict(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", "-b", min=1, help="Groups that are predicted at once.")
     ] = None,
+    device: DeviceOption = "auto",
     measurement: MeasurementOption = MeasurementChoice.auto,
     reading: "ReadingConfig",
 ) -> None:
@@ -54,10 +58,12 @@ def predict(
     """
     from ptychofold.config import LoaderConfig
     from ptychofold.reconstruction import load_checkpoint, predict_object
+    from ptychofold.reconstruction.devices import device_named
     from ptychofold.reconstruction.result import check_output
 
+    where = device_named(device)
     keep_inputs(output, file, model_file(model), reading=reading)
-    network = load_checkpoint(model_file(model))
+    network = load_checkpoint(model_file(model)).to(where)
     scan = open_scan(file, measurement, reading=reading)
     network.contract.check(scan)
     check_output(output, scan)
@@ -74,9 +80,20 @@ def predict(
     left_out = result.save(output)
     result_table(result)
     show(
+        *filter(None, [positions_line(network, scan)]),
         f"{quantity(views * len(scan) / result.seconds, 'patterns/s')}, phases, stitching and R included",
         f"wrote {plain(output)}" + (f"; it cannot hold {', '.join(left_out)}" if left_out else ""),
     )
+
+
+def positions_line(model: "PtychographyModel", scan: "RawData") -> str | None:
+    """Say whether positions that the model learned were used; None if it learned none."""
+    if model.refinement is None:
+        return None
+    if not model.refinement.belongs_to(scan):
+        return "positions as the scan has them: the model learned those of another scan, which do not apply"
+    moved = model.refined(scan).positions - scan.positions
+    return f"positions as training found them: moved by {float((moved**2).mean()) ** 0.5:.3g} px (root mean square)"
 
 
 def model_file(path: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptychofold.cli.common import (
+    DeviceOption,
     MeasurementChoice,
     MeasurementOption,
     ScanArgument,
@@ -79,10 +80,12 @@ def reconstruct(
         list[str] | None,
         typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting of the engine, such as loss=poisson."),
     ] = None,
+    device: DeviceOption = "auto",
     measurement: MeasurementOption = MeasurementChoice.auto,
     reading: "ReadingConfig",
 ) -> None:
     """Reconstruct object and probe of the scan FILE, and say how well they explain it."""
+    from ptychofold.reconstruction.devices import device_named
     from ptychofold.reconstruction.iterative import EpochReport
     from ptychofold.reconstruction.iterative import reconstruct as run
     from ptychofold.reconstruction.result import check_output
@@ -91,6 +94,7 @@ def reconstruct(
     named = {"epochs": epochs, "n_modes": modes, "held_out": held_out}
     overrides += [f"{name}={value}" for name, value in named.items() if value is not None]
     overrides += ["start=scan"] * from_object
+    where = device_named(device)
     config = _config(engine, overrides, positions=positions)
     keep_inputs(output, file, *(_file_of(where) for where in (start, probe_from)), reading=reading)
     scan = open_scan(file, measurement, reading=reading)
@@ -108,6 +112,7 @@ def reconstruct(
             start=first,
             probe=None if probe_from is None else read_probe(probe_from),
             on_epoch=on_epoch,
+            device=where,
         )
     left_out = result.save(output)
     result_table(result)
@@ -122,7 +127,8 @@ def result_table(result: "Reconstruction") -> None:
         table.add_row(f"R of {len(result.held_out)} held out", f"{result.r_factor_held_out:.4f}")
     table.add_row("power of the modes", ", ".join(f"{100 * share:.1f} %" for share in result.mode_shares))
     table.add_row("object", " × ".join(map(str, result.object.shape)) + " px")
-    table.add_row("time", f"{quantity(result.seconds, 's')}, {quantity(result.cpu_seconds, 's')} of processor")
+    if result.seconds:
+        table.add_row("time", f"{quantity(result.seconds, 's')}, {quantity(result.cpu_seconds, 's')} of processor")
     show(table)
 
 

@@ -93,7 +93,7 @@ def scan_page(
 
 def run_page(folder: Path) -> "tuple[list[Section], str]":
     """Return the sections of a training run: losses, what the network makes of its first scan, and that scan."""
-    from ptychofold.cli.predict import model_file
+    from ptychofold.cli.predict import model_file, positions_line
     from ptychofold.plotting import Picture
     from ptychofold.plotting.html_report import losses_section
     from ptychofold.plotting.page import Section, facts_table
@@ -108,8 +108,10 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
             field="run",
         )
     run = RunConfig.from_file(folder / RUN_FILE)
-    model = model_file(folder)
-    description = read_description(model)
+    model, description = load_checkpoint(model_file(folder)), read_description(model_file(folder))
+    scan_file = run.scans[0]
+    scan = open_scan(scan_file, MeasurementChoice(run.measurement))
+    note = positions_line(model, scan)
     facts = {
         "network": f"{run.model.architecture}, {run.model.size}",
         "grid": " × ".join(map(str, run.grouping.grid)),
@@ -117,14 +119,13 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
         "loss": f"{run.training.loss}, {run.training.mode}",
         **{name.replace("_", " "): f"{value:.5g}" for name, value in description["losses"].items() if name != "epoch"},
         "scan": ", ".join(path.name for path in run.scans),
+        **({} if note is None else {"positions": note.removeprefix("positions ")}),
     }
     sections = [Section(title="Training run", body=facts_table(facts))]
     if history := read_history(folder):
         sections.append(losses_section(history, heading="Training losses"))
-    scan_file = run.scans[0]
-    scan = open_scan(scan_file, MeasurementChoice(run.measurement))
     with progress("predicting", total=None):
-        result = predict_object(load_checkpoint(model), scan, geometry=run.geometry)
+        result = predict_object(model, scan, geometry=run.geometry)
     name = "Network, stitched" + (f": {scan_file.name}" if len(run.scans) > 1 else "")
     stages = [(name, Picture.of(result))]
     return [*sections, *scan_page(scan, summarise(scan), stages=stages)], f"Run {folder.absolute().name}"

@@ -33,6 +33,9 @@ def train(
     gridsize: Annotated[
         int | None, typer.Option("--gridsize", "-g", min=1, help="Side of the grid: C = gridsize² members.")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Where to train: cpu, cuda, or auto, a GPU if there is one.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting, such as training.mode=supervised."),
@@ -54,6 +57,8 @@ def train(
         overrides.append(f"training.max_minutes={minutes}")
     if gridsize is not None:
         overrides.append(f"grouping.grid=[{gridsize}, {gridsize}]")
+    if device is not None:
+        overrides.append(f"training.accelerator={_accelerator(device)}")
     run = open_run(files, overrides)
     if run.training.output_dir is None:
         raise ConfigError("expected a directory for the model; found none. Give --output DIR or training.output_dir.")
@@ -71,6 +76,17 @@ def train(
     show(losses_table(record), "")
     rate = quantity(record.patterns_per_second, "patterns/s")
     show(f"{record.n_steps} steps in {quantity(record.seconds, 's')}: {rate}", f"wrote {plain(record.model_file)}")
+
+
+def _accelerator(device: str) -> str:
+    from ptychofold.reconstruction.devices import device_named
+
+    if device == "auto":
+        return device
+    found = device_named(device)
+    if found.index:
+        raise ConfigError(f"expected cpu, cuda or auto to train on; found {device}. Choose GPUs by training.devices.")
+    return "gpu" if found.type == "cuda" else "cpu"
 
 
 def open_run(files: list[Path], overrides: list[str]) -> "RunConfig":

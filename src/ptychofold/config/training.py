@@ -86,7 +86,7 @@ class TrainingConfig(Config):
     """Epochs between checkpoints that a run can be resumed from."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Kind of device."""
+    """Kind of device: a CUDA GPU if there is one, the processor, or a CUDA GPU and nothing else."""
 
     devices: PositiveInt = 1
     """Devices, or processes on a CPU, that share each step."""

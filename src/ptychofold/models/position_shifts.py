@@ -1,5 +1,6 @@
 """PositionShifts: what training learns of where the patterns of one scan were taken."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Self
@@ -13,6 +14,8 @@ from ptychofold.errors import ShapeError
 from ptychofold.raw_data import RawData
 
 __all__ = ["PositionShifts"]
+
+logger = logging.getLogger(__name__)
 
 N_KNOWN_BY = 8
 """Patterns, evenly spread, whose energies tell a scan from another on the same positions."""
@@ -87,15 +90,21 @@ class PositionShifts(nn.Module):
         shifts: Tensor = self.shifts[members.long()]
         return shifts
 
+    def belongs_to(self, scan: RawData) -> bool:
+        """Whether a scan is the one whose positions were learned: as many points, at the same places, as bright."""
+        known_at, energy = self.positions.cpu().numpy(), self.energy.cpu().numpy()
+        if len(scan) != len(known_at) or not np.allclose(scan.positions, known_at, rtol=1e-6, atol=1e-3):
+            return False
+        found = _energy(scan)
+        return found.shape == energy.shape and np.allclose(found, energy, rtol=1e-3)
+
     def applied_to(self, scan: RawData) -> RawData:
         """Return the scan with the positions that were learned; another scan as it is."""
-        rows, known_at, energy = (values.cpu().numpy() for values in (self.rows, self.positions, self.energy))
-        if len(scan) != len(known_at) or not np.allclose(scan.positions, known_at, rtol=1e-6, atol=1e-3):
-            return scan
-        if not np.allclose(_energy(scan), energy, rtol=1e-3):
+        if not self.belongs_to(scan):
+            logger.info("the positions that a model learned are of another scan and do not apply")
             return scan
         positions = scan.positions.copy()
-        positions[rows] += self.shifts.detach().cpu().numpy()
+        positions[self.rows.cpu().numpy()] += self.shifts.detach().cpu().numpy()
         return replace(scan, positions=positions)
 
 

@@ -15,6 +15,7 @@ from ptychofold.data.readers import in_memory
 from ptychofold.errors import DivergenceError, DomainError, ShapeError
 from ptychofold.physics import Geometry, illumination, orthogonal_modes
 from ptychofold.raw_data import RawData
+from ptychofold.reconstruction.devices import device_named
 from ptychofold.reconstruction.engines import Beginning, Engine, Guess
 from ptychofold.reconstruction.gradient_engine import GradientEngine
 from ptychofold.reconstruction.metrics import scan_r_factor
@@ -79,7 +80,7 @@ def reconstruct(
     on_epoch
         Told the state after each epoch.
     device
-        Where to compute.
+        Where to compute; a name is one that `ptychofold.reconstruction.devices.device_named` takes.
 
     Returns
     -------
@@ -101,6 +102,7 @@ def reconstruct(
         If pty-chi's engine is asked for and does not load.
     """
     config = config or GradientConfig()
+    device = device_named(device) if isinstance(device, str) else device
     clock = _Clock()
     if geometry is None:
         geometry = start.geometry if isinstance(start, Reconstruction) else Geometry.of_scan(scan.metadata)
@@ -108,7 +110,7 @@ def reconstruct(
     scan = scan if scan.patterns.random_access else scan.with_patterns(in_memory(scan))
     _check_lit(scan, held_out)
     beginning = Beginning.of(scan, config, fitted=fitted, geometry=geometry, start=start, probe=probe)
-    engine = _engine(beginning, config, device=torch.device(device))
+    engine = _engine(beginning, config, device=device)
     run = _Run(beginning=beginning, config=config, clock=clock, held_out=held_out)
     losses: list[float] = []
     found = beginning.guess

@@ -28,6 +28,7 @@ from ptychofold.errors import CheckpointError, ConfigError, DivergenceError
 from ptychofold.models import DataContract, PtychographyModel
 from ptychofold.optional import require
 from ptychofold.reconstruction.checkpoint import save_checkpoint
+from ptychofold.reconstruction.devices import device_named
 from ptychofold.reconstruction.module import IDENTITY, TrainingModule
 from ptychofold.reconstruction.objective import are_counts, good_diffraction
 from ptychofold.reconstruction.run_folder import MODEL_FILE, RESUME_FILE, begin_anew, keep_history
@@ -211,7 +212,7 @@ def _trainer(config: TrainingConfig, diary: _Diary, *, monitor: str) -> Trainer:
     return Trainer(
         max_epochs=config.epochs,
         max_time=None if config.max_minutes is None else timedelta(minutes=config.max_minutes),
-        accelerator=config.accelerator,
+        accelerator=_accelerator(config),
         devices=config.devices,
         strategy=config.strategy,
         precision=_precision(config),
@@ -228,12 +229,18 @@ def _trainer(config: TrainingConfig, diary: _Diary, *, monitor: str) -> Trainer:
     )
 
 
+def _accelerator(config: TrainingConfig) -> Literal["cpu", "cuda"]:
+    name = "cuda" if config.accelerator == "gpu" else config.accelerator
+    found = device_named(name, n_devices=1 if name == "auto" else config.devices)
+    return "cuda" if found.type == "cuda" else "cpu"
+
+
 def _precision(config: TrainingConfig) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
     if config.precision == "bf16":
         return "bf16-mixed"
     if config.precision == "16":
         return "16-mixed"
-    on_gpu = config.accelerator != "cpu" and torch.cuda.is_available()
+    on_gpu = _accelerator(config) == "cuda"
     return "bf16-mixed" if config.precision == "auto" and on_gpu and torch.cuda.is_bf16_supported() else "32-true"
 
 
