@@ -32,12 +32,11 @@ from ptychofold.data import GroupedDataset, make_loader
 from ptychofold.models import PtychographyModel
 from ptychofold.physics import make_object, make_positions, make_probe, object_side, simulate
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction import predict, prediction_loader, save_checkpoint, synchronize_phases
+from ptychofold.reconstruction import predict_object, save_checkpoint
 from ptychofold.reconstruction.alignment import AlignedObjects, align
 from ptychofold.reconstruction.iterative import reconstruct
 from ptychofold.reconstruction.metrics import ssim
 from ptychofold.reconstruction.result import Reconstruction
-from ptychofold.reconstruction.stitching import stitch
 from ptychofold.reconstruction.training import fit
 
 STEP = 8.0
@@ -62,18 +61,6 @@ def simulated(arguments: argparse.Namespace, *, seed: int) -> RawData:
     probe = make_probe(arguments.probe, N)
     positions = make_positions("jittered", (side, side), size=N, step=step, seed=seed)
     return simulate(canvas, probe, positions, seed=seed, n_photons=arguments.dose)
-
-
-def reconstructed(model: PtychographyModel, scan: RawData) -> Reconstruction:
-    C = model.contract.C or 1
-    weight = torch.from_numpy((np.abs(scan.probe) ** 2).sum(axis=0).astype(np.float32))
-    loader = prediction_loader(model, scan, loader=LoaderConfig(batch_size=max(1, 64 // C)))
-    return stitch(
-        synchronize_phases(predict(model, loader), weight=weight),
-        scan,
-        probe=model.forward_model.probe.detach().numpy(),
-        geometry=model.contract.geometry,
-    )
 
 
 def compared(canvas: np.ndarray, scan: RawData, *, shift: bool = False) -> tuple[Scores, AlignedObjects]:
@@ -195,7 +182,7 @@ def run(arguments: argparse.Namespace) -> None:
             return
         now = {"wall": time.perf_counter(), "cpu": time.process_time()}
         spent = {key: round(now[key] - clock[key], 1) for key in clock}
-        found = reconstructed(model, scan)
+        found = predict_object(model, scan)
         facts = {} if scan.object is None else compared(found.object, scan, shift=measured)[0]._asdict()
         say(stage="training", step=step, of=total, **spent, loss=round(loss, 4), r=round(found.r_factor, 4), **facts)
         clock["wall"] += time.perf_counter() - now["wall"]
@@ -204,14 +191,14 @@ def run(arguments: argparse.Namespace) -> None:
     fit(model, train, None, config, on_step=scores)
     save_checkpoint(arguments.output / f"{name}.safetensors", model, training=config)
     if scan.object is not None:
-        picture(arguments.output / f"{name}.png", compared(reconstructed(model, scan).object, scan, shift=measured)[1])
+        picture(arguments.output / f"{name}.png", compared(predict_object(model, scan).object, scan, shift=measured)[1])
     if arguments.refine:
-        start = reconstructed(model, scan)
+        start = predict_object(model, scan)
         for n_epochs in arguments.refine:
             say(stage=f"refined {n_epochs}", **refined(scan, start, n_epochs))
     if not measured:
         other = simulated(arguments, seed=1)
-        found = reconstructed(model, other)
+        found = predict_object(model, other)
         facts, pair = compared(found.object, other)
         say(stage="unseen", r=round(found.r_factor, 4), **facts._asdict())
         picture(arguments.output / f"{name}-unseen.png", pair)
@@ -225,7 +212,10 @@ def setting(text: str) -> tuple[str, object]:
         return name, value
 
 
-COLUMNS = ("object", "absorption", "C", "what", "CPU s", "R", "amplitude", "phase", "unseen amplitude", "unseen phase")
+COLUMNS = (
+    *("object", "absorption", "patterns", "C", "what", "CPU s", "R"),
+    *("amplitude", "phase", "unseen amplitude", "unseen phase"),
+)
 
 
 def table(folder: Path) -> None:
@@ -235,7 +225,7 @@ def table(folder: Path) -> None:
         head, *facts = map(json.loads, path.read_text().splitlines())
         last = {line["stage"]: line for line in facts}
         measured = head["scan"] != "None"
-        begin = [head["kind"], "" if measured else head["absorption"]]
+        begin = [head["kind"], "" if measured else head["absorption"], head["n_patterns"]]
         if "reference" in last:
             line = last["reference"]
             found = [f"{line['cpu']:.1f}", line["r"], line["ssim_amplitude"], line["ssim_phase"]]
