@@ -171,7 +171,7 @@ def test_a_product_says_what_it_cannot_hold(tmp_path: Path) -> None:
     known = replace(fields.metadata, pixel_size_m=(1e-9, 1e-9), history=({"step": "crop"},))
     lost = write_fields(replace(fields, metadata=known, measurement="intensity"), tmp_path / "b.h5")
     assert set(lost) == {
-        "patterns", "patches", "bad_pixels", "measurement", "positions_nominal", "scan_index", "history"
+        "patterns", "patches", "bad_pixels", "positions_nominal", "scan_index", "history"
     }  # fmt: skip
 
 

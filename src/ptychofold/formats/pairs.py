@@ -160,8 +160,6 @@ def write_ptychovit(fields: ScanFields, path: Path) -> tuple[str, ...]:
     lost = [name for name in ptychodus_product.write(fields, other) if name not in {"patterns", "measurement"}]
     with creating(path, name="PtychoViT pair") as file:
         _write_dp(file, fields)
-    if fields.metadata.geometry is not None:
-        lost.append("geometry")
     return (*lost, "measurement") if fields.measurement == "amplitude" else tuple(lost)
 
 

@@ -25,6 +25,7 @@ from ptychofold.formats.base import Format, foreign_errors_refused
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file, read_all
 from ptychofold.formats.hdf5_items import names_in
+from ptychofold.formats.hdf5_write import not_held
 from ptychofold.formats.ptychodus import dataset, has_datasets, wavelength_from_energy
 from ptychofold.metadata import Metadata
 from ptychofold.validation import check_columns
@@ -44,6 +45,7 @@ NUMBERS = (
     "tilt_angle_deg",
 )
 """Attributes that are kept as they are; 0 where nothing is known."""
+HOLDS = ("probe", "object", "n_photons", "wavelength_m")
 RECONSTRUCTION = "ptychofold_reconstruction"
 """Data set of ours, which Ptychodus passes over: how the object came about, as JSON text."""
 
@@ -222,7 +224,7 @@ def _write_attributes(file: h5py.File, fields: ScanFields) -> None:
     geometry = known.geometry
     if geometry is not None and geometry.sample_distance_m is not None:
         file.attrs["detector_object_distance_m"] = geometry.sample_distance_m
-    if geometry is not None and (geometry.propagation is not None or geometry.field == "near_field"):
+    if geometry is not None and (geometry.propagation or geometry.defocus_m or geometry.field == "near_field"):
         file.attrs["focus_object_distance_m"] = -(geometry.focus_m or geometry.defocus_m or 0.0)
         file.attrs["far_field"] = geometry.field == "far_field"
     elif "far_field" in extra:
@@ -276,15 +278,10 @@ def _reconstruction(file: h5py.File) -> dict[str, object]:
 
 
 def _not_held(fields: ScanFields) -> tuple[str, ...]:
-    names = [name for name in ("patterns", "patches", "bad_pixels", "measurement") if getattr(fields, name) is not None]
-    nominal, index = fields.positions_nominal, fields.scan_index
-    if nominal is not None and not np.array_equal(nominal, np.asarray(fields.positions)):
-        names.append("positions_nominal")
-    if index is not None and np.any(index):
-        names.append("scan_index")
-    if fields.metadata.history:
-        names.append("history")
-    return tuple(names)
+    geometry = fields.metadata.geometry
+    lost = geometry is not None and (geometry.particle == "electron" or geometry.detector_pixel_m is not None)
+    names = not_held(fields, holds=HOLDS if lost else (*HOLDS, "geometry"))
+    return names if fields.patterns is None else ("patterns", *names)
 
 
 FORMAT = Format(
