@@ -1,16 +1,63 @@
 """Find and read single items of an HDF5 file under the names that its writers vary."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import h5py
 import numpy as np
 from jaxtyping import Shaped
 
-from ptychofold.errors import DtypeError, ShapeError
-from ptychofold.formats.hdf5 import read_all
+from ptychofold.errors import DtypeError, MissingFieldError, ShapeError
+from ptychofold.formats.hdf5 import is_hdf5, open_array, open_file, read_all
 from ptychofold.formats.hdf5_links import missing_links
+from ptychofold.formats.lazy import ArrayInMemory
+from ptychofold.typing import ArraySource
 
-__all__ = ["find", "group", "names_in", "number", "numbers", "text", "tree"]
+__all__ = [
+    "attribute_number",
+    "dataset",
+    "find",
+    "group",
+    "has_datasets",
+    "names_in",
+    "number",
+    "numbers",
+    "patterns_of",
+    "text",
+    "tree",
+]
+
+
+def has_datasets(path: Path, *names: str) -> bool:
+    """Whether the file is HDF5 and holds data sets under all these names."""
+    if not is_hdf5(path):
+        return False
+    with open_file(path) as file:
+        return all(isinstance(file.get(name), h5py.Dataset) for name in names)
+
+
+def dataset(file: h5py.File, *names: str, field: str) -> h5py.Dataset:
+    """Return the first data set under one of these names."""
+    for name in names:
+        found = file.get(name)
+        if isinstance(found, h5py.Dataset):
+            return found
+    raise MissingFieldError(
+        f"expected {' or '.join(names)}; the file holds {', '.join(file) or 'nothing'}. It is not complete.",
+        path=file.filename,
+        field=field,
+    )
+
+
+def patterns_of(found: h5py.Dataset, *, lazy: bool) -> ArraySource:
+    """Open or load a stack of patterns."""
+    if found.ndim != 3:
+        raise ShapeError(
+            f"expected {found.name} of shape (scan, N, N); found {found.shape}.",
+            path=found.file.filename,
+            field="patterns",
+        )
+    return open_array(found) if lazy else ArrayInMemory(read_all(found))
 
 
 def find(file: h5py.Group, *paths: str) -> h5py.Dataset | None:
@@ -59,6 +106,15 @@ def number(file: h5py.Group, *paths: str) -> float | None:
             f"expected one number as {item.name}; found {len(values)} different ones.", path=file.file.filename
         )
     return float(values[0])
+
+
+def attribute_number(item: h5py.Dataset | h5py.File, *names: str) -> float | None:
+    """Return the first number among the attributes under these names, also one in an array of its own."""
+    for name in names:
+        value = np.asarray(item.attrs.get(name, ()))
+        if value.size == 1 and value.dtype.kind in "buif":
+            return float(value.item())
+    return None
 
 
 def numbers(item: h5py.Dataset) -> Shaped[np.ndarray, "..."]:

@@ -17,10 +17,9 @@ from ptychofold.formats import ptychodus_product
 from ptychofold.formats.base import Format
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file
-from ptychofold.formats.hdf5_items import find, names_in, number, numbers
+from ptychofold.formats.hdf5_items import dataset, find, has_datasets, names_in, number, numbers, patterns_of
 from ptychofold.formats.hdf5_write import as_intensity, creating, require, write_patterns
 from ptychofold.formats.pairing import with_patterns
-from ptychofold.formats.ptychodus import dataset, has_datasets, patterns_of
 from ptychofold.metadata import Metadata
 from ptychofold.validation import check_columns
 

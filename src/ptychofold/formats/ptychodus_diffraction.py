@@ -8,14 +8,8 @@ from ptychofold.errors import ShapeError
 from ptychofold.formats.base import Format
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file, read_all
-from ptychofold.formats.hdf5_items import names_in
-from ptychofold.formats.ptychodus import (
-    COUNTS_REASON,
-    dataset,
-    has_datasets,
-    patterns_of,
-)
-from ptychofold.formats.ptychodus_product import attribute_number
+from ptychofold.formats.hdf5_items import attribute_number, dataset, has_datasets, names_in, patterns_of
+from ptychofold.formats.ptychodus import COUNTS_REASON
 from ptychofold.formats.view import RowView
 from ptychofold.metadata import Metadata
 

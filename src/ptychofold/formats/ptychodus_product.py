@@ -24,13 +24,13 @@ from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.formats.base import Format, foreign_errors_refused
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file, read_all
-from ptychofold.formats.hdf5_items import names_in
+from ptychofold.formats.hdf5_items import attribute_number, dataset, has_datasets, names_in
 from ptychofold.formats.hdf5_write import not_held
-from ptychofold.formats.ptychodus import dataset, has_datasets, wavelength_from_energy
+from ptychofold.formats.ptychodus import wavelength_from_energy
 from ptychofold.metadata import Metadata
 from ptychofold.validation import check_columns
 
-__all__ = ["FORMAT", "attribute_number", "origin_shift", "path_stem", "product_geometry"]
+__all__ = ["FORMAT", "origin_shift", "path_stem", "product_geometry"]
 
 NAME = "Ptychodus product"
 
@@ -98,15 +98,6 @@ def origin_shift(object_shape: tuple[int, int], probe_shape: tuple[int, int]) ->
     """Return the pixel (y, x) of a probe centre that lies on the object's centre."""
     n, N = np.asarray(object_shape, np.float64), np.asarray(probe_shape, np.float64)
     return (n - N) / 2 + N // 2
-
-
-def attribute_number(item: h5py.Dataset | h5py.File, *names: str) -> float | None:
-    """Return the first number among the attributes under these names, also one in an array of its own."""
-    for name in names:
-        value = np.asarray(item.attrs.get(name, ()))
-        if value.size == 1 and value.dtype.kind in "buif":
-            return float(value.item())
-    return None
 
 
 def _pixel_size(layers: h5py.Dataset) -> tuple[float, float]:

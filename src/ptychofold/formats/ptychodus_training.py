@@ -5,16 +5,8 @@ from pathlib import Path
 from ptychofold.formats.base import Format
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file, read_all
-from ptychofold.formats.hdf5_items import names_in
-from ptychofold.formats.ptychodus import (
-    COUNTS_REASON,
-    centre_shift,
-    dataset,
-    has_datasets,
-    patterns_of,
-    scalar,
-    wavelength_from_energy,
-)
+from ptychofold.formats.hdf5_items import dataset, has_datasets, names_in, number, patterns_of
+from ptychofold.formats.ptychodus import COUNTS_REASON, centre_shift, wavelength_from_energy
 from ptychofold.metadata import Metadata
 from ptychofold.validation import check_columns
 
@@ -35,8 +27,8 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
         probe = read_all(dataset(file, "probe", field="probe"))
         x = read_all(dataset(file, "probe_position_x_px", field="positions"))
         y = read_all(dataset(file, "probe_position_y_px", field="positions"))
-        height, width = scalar(file, "object_pixel_height_m"), scalar(file, "object_pixel_width_m")
-        distance = scalar(file, "detector_object_distance_m")
+        height, width = number(file, "object_pixel_height_m"), number(file, "object_pixel_width_m")
+        distance = number(file, "detector_object_distance_m")
         return ScanFields(
             path=path,
             format=NAME,
@@ -48,7 +40,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             measurement="intensity",
             measurement_reason=COUNTS_REASON,
             metadata=Metadata(
-                wavelength_m=wavelength_from_energy(scalar(file, "photon_energy_eV")),
+                wavelength_m=wavelength_from_energy(number(file, "photon_energy_eV")),
                 pixel_size_m=(height, width) if height and width else None,
                 extra={} if distance is None else {"detector_object_distance_m": distance},
             ),

@@ -18,8 +18,7 @@ from ptychofold.formats.base import Format
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.frame_changes import Transposed
 from ptychofold.formats.hdf5 import open_file
-from ptychofold.formats.hdf5_items import find, names_in, number, numbers
-from ptychofold.formats.ptychodus import dataset, has_datasets, patterns_of
+from ptychofold.formats.hdf5_items import dataset, find, has_datasets, names_in, number, numbers, patterns_of
 from ptychofold.formats.transformed import TransformedSource
 from ptychofold.metadata import Metadata
 
