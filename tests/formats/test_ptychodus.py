@@ -110,6 +110,8 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     product, other = save_product(tmp_path / "a.h5"), tmp_path / "b.h5"
     with pytest.raises(ShapeError, match="expected scan point numbers in common"):
         read_fields(product, patterns=save_diffraction(other, np.array([1000, 1001])))
+    with pytest.raises(ShapeError, match=r"in common; found 3 to 14 beside none\. The two"):
+        read_fields(product, patterns=save_diffraction(other, np.array([-1, -1])))
     with pytest.raises(MissingFieldError, match="expected patterns in this Ptychodus product"):
         read_fields(product, patterns=product)
     with pytest.raises(MissingFieldError, match="expected positions in this Ptychodus diffraction data"):

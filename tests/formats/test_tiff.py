@@ -51,6 +51,28 @@ def test_what_is_no_stack_of_frames_is_refused(tmp_path: Path) -> None:
     assert read_fields(tmp_path / "c.tif").patterns is not None
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+@pytest.mark.parametrize("header", ["", "y (µm), x (µm)\n"])
+def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, encoding: str, header: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", COUNTS, photometric="minisblack")
+    text = header + "\n".join(f"{i};{2 * i}" for i in range(N_SCAN))
+    (tmp_path / "p.csv").write_bytes(text.encode(encoding))
+    frame = pf.PositionFrame(unit="px")
+    scan = pf.read(tmp_path / "a.tif", positions=tmp_path / "p.csv", frame=frame, probe="estimate")
+    assert scan.positions.tolist() == [[i, 2 * i] for i in range(N_SCAN)]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("", "found no line"), ("# nothing\n", "found no line"), ("1,5;2,5\n", r"found '1 5 2 5'\. Keep the two")],
+)
+def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", COUNTS, photometric="minisblack")
+    (tmp_path / "p.csv").write_text(text or " ")
+    with pytest.raises(ShapeError, match=why):
+        pf.read(tmp_path / "a.tif", positions=tmp_path / "p.csv", frame=pf.PositionFrame(unit="px"), probe="estimate")
+
+
 def test_a_table_of_another_length_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", COUNTS, photometric="minisblack")
     with pytest.raises(ShapeError, match="positions"):

@@ -1,5 +1,6 @@
 """A folder of TIFF files, one frame each, is a scan: in natural order, read frame by frame, odd files named."""
 
+import logging
 import pickle
 from pathlib import Path
 
@@ -85,6 +86,18 @@ def test_an_odd_frame_is_refused_by_name(tmp_path: Path, name: str, frame: np.nd
     tifffile.imwrite(folder / name, frame, photometric="minisblack")
     with pytest.raises(ShapeError, match=why):
         _read(folder, lazy=False)
+
+
+def test_a_damaged_frame_is_one_line_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _folder(tmp_path)
+    frame = folder / "frame_3.tif"
+    frame.write_bytes(frame.read_bytes()[:200])
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    options = ["--positions", str(folder / "table.csv"), "--frame", "unit=px", "--probe", "estimate"]
+    done = CliRunner().invoke(app, ["inspect", str(folder), *options])
+    assert done.exit_code == 3
+    assert len(done.stderr.splitlines()) == 1
+    assert "frame_3.tif: reading the frame failed" in done.stderr
 
 
 def test_a_file_that_is_no_tiff_is_refused_by_name(tmp_path: Path) -> None:

@@ -122,6 +122,8 @@ def main(
     ] = False,
 ) -> None:
     """From a measured ptychography scan to training-ready PyTorch batches."""
+    if not (tifffile := logging.getLogger("tifffile")).handlers:
+        tifffile.addHandler(logging.NullHandler())  # what it says of a damaged file is in the error, once
     if verbose:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", force=True)
 

@@ -1,5 +1,6 @@
 """Complete what a file said by what the caller adds: units, pixels, probe, positions, bad pixels."""
 
+import codecs
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,7 +166,7 @@ def read_table(path: Path, frame: PositionFrame | None) -> tuple[Float64[np.ndar
             "--frame unit=um,axes=xy,y=up,moves=sample."
         )
     with foreign_errors_refused(path, doing="reading the table of positions"):
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _decoded(path.read_bytes()).splitlines()
     rows = [cells for line in lines if (cells := line.split("#")[0].replace(",", " ").replace(";", " ").split())]
     if rows and not _is_number(rows[0][0]):
         rows = rows[1:]
@@ -180,6 +181,13 @@ def read_table(path: Path, frame: PositionFrame | None) -> tuple[Float64[np.ndar
         )
     numbers = np.array([[float(cell) for cell in cells] for cells in rows])
     return frame.probe_yx(numbers), frame.unit == "px"
+
+
+def _decoded(content: bytes) -> str:
+    """Return a table's text as spreadsheets and instruments save it; numbers are ASCII in all their encodings."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    return content.decode("utf-8-sig", errors="replace")
 
 
 def _is_number(text: str) -> bool:

@@ -78,8 +78,8 @@ def _common(
     numbers, rows_here, rows_there = np.intersect1d(here, there, return_indices=True)
     if not len(numbers):
         raise ShapeError(
-            f"expected scan point numbers in common; found {here.min()} to {here.max()} beside {there.min()} to "
-            f"{there.max()}. The two files are not of one scan.",
+            f"expected scan point numbers in common; found {_span(here)} beside {_span(there)}. The two files are not "
+            "of one scan.",
             path=other.path,
             field="patterns",
         )
@@ -92,6 +92,10 @@ def _common(
         )
     order = np.argsort(rows_here)
     return rows_here[order].astype(np.int64), rows_there[order].astype(np.int64)
+
+
+def _span(numbers: Shaped[np.ndarray, " n"]) -> str:
+    return f"{numbers.min()} to {numbers.max()}" if len(numbers) else "none"
 
 
 def _rows(scan: ScanFields, rows: Int64[np.ndarray, " k"]) -> ScanFields:
