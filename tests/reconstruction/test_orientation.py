@@ -8,6 +8,7 @@ import pytest
 from ptychofold.config import OrientStep, PreprocessConfig, Turn
 from ptychofold.preprocess import D4, TURNS
 from ptychofold.raw_data import RawData
+from ptychofold.reconstruction import orientation
 from ptychofold.reconstruction.orientation import OrientationRanking, rank_orientations
 from ptychofold.samples import path as sample_path
 from ptychofold.testing import make_scan
@@ -23,8 +24,8 @@ def scan() -> RawData:
     return make_scan(n_scan=49, N=24, step=2.0)
 
 
-def _rank(scan: RawData) -> OrientationRanking:
-    return rank_orientations(scan, n_patterns=36, epochs=3)
+def _rank(scan: RawData, *, n_patterns: int = 36) -> OrientationRanking:
+    return rank_orientations(scan, n_patterns=n_patterns, epochs=3)
 
 
 @pytest.mark.parametrize("turn", ["identity", "rotate_90", "flip_columns"])
@@ -48,7 +49,7 @@ def test_turning_the_scan_as_a_whole_leaves_the_orientation_right(scan: RawData)
 
 
 def test_a_probe_without_phase_leaves_the_twin_undecided(scan: RawData) -> None:
-    ranking = _rank(replace(scan, probe=np.abs(scan.probe).astype(np.complex64)))
+    ranking = _rank(replace(scan, probe=np.abs(scan.probe).astype(np.complex64)), n_patterns=16)
     r_of = dict(zip(ranking.turns, ranking.r_factors, strict=True))
     assert r_of["identity"] == pytest.approx(r_of["rotate_180"], rel=0.01)
     assert ranking.verdict in ("twin", "untold")
@@ -58,7 +59,7 @@ def test_a_probe_without_phase_leaves_the_twin_undecided(scan: RawData) -> None:
 def test_an_empty_object_tells_nothing() -> None:
     scan = make_scan(n_scan=49, N=24, step=2.0)
     still = np.random.default_rng(0).poisson(scan.patterns.read(slice(None)).mean(axis=0), scan.patterns.shape)
-    ranking = _rank(scan.with_patterns(still.astype(np.uint16)))
+    ranking = _rank(scan.with_patterns(still.astype(np.uint16)), n_patterns=16)
     assert ranking.verdict == "untold"
     assert ranking.allows("identity") is None
 
@@ -78,6 +79,33 @@ def test_a_wide_margin_tells_however_far_the_wrong_turns_lie_apart() -> None:
     ranking = OrientationRanking(turns=turns, r_factors=(0.033, *far_apart), n_patterns=9)
     assert ranking.verdict == "told"
     assert replace(ranking, r_factors=(0.071, *far_apart)).verdict == "untold"
+
+
+@pytest.mark.parametrize(
+    ("best", "second", "others", "verdict"),
+    [
+        ((0.100, 0.120), (0.103, 0.124), (0.110, 0.130), "told"),
+        ((0.100, 0.125), (0.103, 0.124), (0.110, 0.130), "twin"),
+        ((0.100, 0.128), (0.103, 0.124), (0.110, 0.130), "untold"),
+    ],
+)
+def test_two_parts_of_a_scan_must_agree(
+    best: tuple[float, ...], second: tuple[float, ...], others: tuple[float, ...], verdict: str
+) -> None:
+    turns: tuple[Turn, ...] = ("flip_rows", "flip_columns", *(t.name for t in TURNS if "flip" not in t.name))
+    by_turn = (best, second, *(6 * (others,)))
+    parts = tuple(zip(*by_turn, strict=True))
+    ranking = OrientationRanking(turns=turns, r_factors=tuple(map(sum, by_turn)), n_patterns=9, parts=parts)
+    assert ranking.verdict == verdict
+
+
+def test_where_the_middle_does_not_tell_two_parts_are_asked(scan: RawData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orientation, "stands_out", lambda _best, _others: False)
+    ranking = rank_orientations(_turned(scan, "transpose", "patterns"), n_patterns=16, epochs=3)
+    assert (ranking.best, ranking.verdict, len(ranking.parts)) == ("transpose", "told", 2)
+    assert ranking.allows("identity") is False
+    assert ranking.r_factors == tuple(sorted(ranking.r_factors))
+    assert ranking.r_factors == pytest.approx(np.mean(ranking.parts, axis=0))
 
 
 def test_the_shipped_scan_is_upright() -> None:

@@ -120,7 +120,7 @@ def _trial_findings(scan: RawData, tell: Progress) -> Iterator[Finding]:
     tell("orientation")
     started = time.process_time()
     ranking = rank_orientations(scan)
-    seconds = (time.process_time() - started) / 8
+    seconds = (time.process_time() - started) / (len(ranking.turns) * (1 + len(ranking.parts)))
     yield _orientation(ranking)
     tell("distance")
     if ranking.allows("identity") is False:
@@ -140,8 +140,11 @@ def _trial_findings(scan: RawData, tell: Progress) -> Iterator[Finding]:
 
 
 def _orientation(ranking: OrientationRanking) -> Finding:
-    ranked = ", ".join(f"{turn} {r:.4f}" for turn, r in zip(ranking.turns[:3], ranking.r_factors[:3], strict=True))
-    says = f"{ranking.verdict}: R {ranked} … {ranking.r_factors[-1]:.4f} (margin {ranking.margin:.1%})"
+    in_parts = zip(*(ranking.parts or (ranking.r_factors,)), strict=True)
+    of_turns = [
+        f"{turn} {' and '.join(f'{r:.4f}' for r in rs)}" for turn, rs in zip(ranking.turns, in_parts, strict=True)
+    ]
+    says = f"{ranking.verdict}: R {', '.join(of_turns[:3])} … {ranking.r_factors[-1]:.4f} (margin {ranking.margin:.1%})"
     right = ranking.allows("identity")
     if right is False:
         return Finding(
@@ -174,7 +177,7 @@ def _distance(ranking: ScaleRanking) -> Finding:
         )
     return Finding(
         subject="distance",
-        level="no-go" if ranking.lead > CLEAR_RISE else "fix",
+        level="no-go" if ranking.lead > CLEAR_RISE and ranking.is_bracketed else "fix",
         says=f"× {ranking.best:g} explains held-out patterns better: R {ranked}",
         fix=CHECK_DISTANCE,
     )

@@ -8,6 +8,7 @@ In the far field, half a turn of all patterns is also what the conjugate probe a
 So it is told only as far as the probe's own phase is known and right.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,7 @@ from ptychofold.config import OrientStep, PreprocessConfig, Turn
 from ptychofold.physics import Geometry
 from ptychofold.preprocess import D4, TURNS
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction.trials import Trial, stands_out
+from ptychofold.reconstruction.trials import LEAST_RISE, Trial, stands_out
 
 __all__ = ["OrientationRanking", "rank_orientations"]
 
@@ -38,9 +39,11 @@ class OrientationRanking:
     turns: tuple[Turn, ...]
     """What has to be done to the patterns."""
     r_factors: tuple[float, ...]
-    """R of each after the same few steps."""
+    """R of each after the same few steps; of held-out patterns, the mean of all parts, if parts were compared."""
     n_patterns: int
-    """Patterns that were fitted."""
+    """Patterns that were fitted at a time."""
+    parts: tuple[tuple[float, ...], ...] = ()
+    """R of each turn in each part of the scan, where the middle alone did not tell."""
 
     @property
     def best(self) -> Turn:
@@ -55,16 +58,22 @@ class OrientationRanking:
     @property
     def verdict(self) -> Literal["told", "twin", "untold"]:
         """Whether the best stands out, or only together with its twin, half a turn away, or not at all."""
-        if stands_out(self.r_factors[0], self.r_factors[1:]):
+        if self._stand_out(1):
             return "told"
         is_twin = self.turns[1] == (D4.named("rotate_180") @ D4.named(self.best)).name
-        return "twin" if is_twin and stands_out(self.r_factors[1], self.r_factors[2:]) else "untold"
+        return "twin" if is_twin and self._stand_out(2) else "untold"
 
     def allows(self, turn: Turn) -> bool | None:
         """Whether patterns are right after this turn; None if the data cannot tell."""
         if self.verdict == "told":
             return turn == self.best
         return None if self.verdict == "untold" or turn in self.turns[:2] else False
+
+    def _stand_out(self, n_best: int) -> bool:
+        """Tell whether the best lie below the others: clearly in the middle of the scan, or in all of its parts."""
+        if self.parts:
+            return all(min(part[n_best:]) > LEAST_RISE * max(part[:n_best]) for part in self.parts)
+        return stands_out(self.r_factors[n_best - 1], self.r_factors[n_best:])
 
 
 def rank_orientations(
@@ -77,6 +86,8 @@ def rank_orientations(
     seed: int = 0,
 ) -> OrientationRanking:
     """Reconstruct the middle of a scan with its patterns turned in all eight ways, and compare R.
+
+    Where no turn stands out, R of held-out patterns is compared in two parts of the scan.
 
     Parameters
     ----------
@@ -102,12 +113,26 @@ def rank_orientations(
     ('transpose', 'told')
     """
     trial = Trial.of(scan, geometry=geometry, n_patterns=n_patterns, size=size, epochs=epochs, seed=seed)
-    found: list[tuple[float, Turn]] = []
+    ranking = _ranked((tuple(trial.r_factor(scan) for scan in _turned(trial)),), n_patterns=len(trial.scan))
+    if ranking.verdict != "untold":
+        return ranking
+    pair = Trial.pair(scan, geometry=geometry, n_patterns=n_patterns, size=size, epochs=epochs)
+    parts = tuple(tuple(part.r_factor_held_out(scan) for scan in _turned(part)) for part in pair)
+    return _ranked(parts, n_patterns=len(trial.scan))
+
+
+def _turned(trial: Trial) -> Iterator[RawData]:
     for turn in TURNS:
         turned = trial.scan.preprocessed(PreprocessConfig(steps=(OrientStep(turn=turn.name),)))
-        turned = turned.with_patterns(turned.patterns.read(np.arange(len(turned))))
-        found.append((trial.r_factor(turned), turn.name))
-    found.sort(key=lambda pair: pair[0])
+        yield turned.with_patterns(turned.patterns.read(np.arange(len(turned))))
+
+
+def _ranked(parts: tuple[tuple[float, ...], ...], *, n_patterns: int) -> OrientationRanking:
+    mean = np.mean(np.array(parts), axis=0)
+    order = np.argsort(mean, kind="stable").tolist()
     return OrientationRanking(
-        turns=tuple(name for _, name in found), r_factors=tuple(r for r, _ in found), n_patterns=len(trial.scan)
+        turns=tuple(TURNS[i].name for i in order),
+        r_factors=tuple(float(mean[i]) for i in order),
+        n_patterns=n_patterns,
+        parts=tuple(tuple(part[i] for i in order) for part in parts) if len(parts) > 1 else (),
     )

@@ -10,14 +10,12 @@ from typing import Literal
 
 from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction.trials import CLEAR_RISE, Trial
+from ptychofold.reconstruction.trials import CLEAR_RISE, LEAST_RISE, Trial
 
 __all__ = ["ScaleRanking", "rank_scales"]
 
 SCALES = (0.5, 0.71, 0.84, 1.0, 1.19, 1.41, 2.0)
 """Factors of the distance that are tried."""
-LEAST_RISE = 1.02
-"""R at other distances over R at the stated one that two parts of a scan must both show."""
 LONGER = 3
 """Times the epochs of the last round: a first guess of the probe that is too narrow or too wide has then adapted."""
 
@@ -29,8 +27,8 @@ class ScaleRanking:
     Examples
     --------
     >>> ranking = ScaleRanking(r_factors={0.71: (0.10, 0.11), 1.0: (0.15, 0.16), 1.41: (0.2, 0.21)}, epochs=24)
-    >>> ranking.best, ranking.verdict, round(ranking.lead, 2)
-    (0.71, 'other', 1.45)
+    >>> ranking.best, ranking.is_bracketed, ranking.verdict, round(ranking.lead, 2)
+    (0.71, True, 'other', 1.45)
     """
 
     r_factors: Mapping[float, tuple[float, ...]]
@@ -41,6 +39,15 @@ class ScaleRanking:
     def best(self) -> float:
         """Factor with the least R."""
         return min(self.r_factors, key=lambda factor: sum(self.r_factors[factor]))
+
+    @property
+    def is_bracketed(self) -> bool:
+        """Whether distances on both sides of the best were tried.
+
+        Positions of a larger distance lie closer together, so that patterns foretell each other better even where
+        nothing is explained. R that falls to the end of the range is therefore no minimum.
+        """
+        return SCALES[0] < self.best < SCALES[-1]
 
     @property
     def lead(self) -> float:

@@ -13,7 +13,7 @@ from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.iterative import reconstruct
 from ptychofold.typing import Positions
 
-__all__ = ["CLEAR_RISE", "Trial", "stands_out"]
+__all__ = ["CLEAR_RISE", "LEAST_RISE", "Trial", "stands_out"]
 
 APART = 4.0
 """Standard deviations of the others' R by which the best must lie below them."""
@@ -23,6 +23,8 @@ LEAST_MARGIN = 0.003
 """Share of the best R by which the others must exceed it."""
 CLEAR_RISE = 1.1
 """The others' R over the best that is never chance, however far the others lie apart."""
+LEAST_RISE = 1.02
+"""The others' R over the best that two parts of a scan must both show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,9 @@ class Trial:
         return cls(scan=part, geometry=geometry, config=GradientConfig(epochs=epochs, seed=seed))
 
     @classmethod
-    def pair(cls, scan: RawData, *, geometry: Geometry | None, n_patterns: int, epochs: int) -> tuple[Self, Self]:
+    def pair(
+        cls, scan: RawData, *, geometry: Geometry | None, n_patterns: int, epochs: int, size: int = 64
+    ) -> tuple[Self, Self]:
         """Take patterns from two halves of a scan, or all twice with others held out if it has too few."""
         order = np.argsort(scan.positions[:, int(np.argmax(np.ptp(scan.positions, axis=0)))], kind="stable")
         half = len(scan) // 2
@@ -63,7 +67,7 @@ class Trial:
         if half >= n_patterns:
             parts = scan.subset(np.sort(order[:half])), scan.subset(np.sort(order[half:]))
         first, second = (
-            cls.of(part, geometry=geometry, n_patterns=n_patterns, epochs=epochs, seed=seed)
+            cls.of(part, geometry=geometry, n_patterns=n_patterns, size=size, epochs=epochs, seed=seed)
             for seed, part in enumerate(parts)
         )
         return first, second
