@@ -33,6 +33,21 @@ def test_a_directory_under_the_name_of_a_file_is_refused_and_nothing_is_left(
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize("write", [_write_text, make_scan(n_scan=4, N=16).to_file])
+def test_a_file_under_the_name_of_the_directory_is_refused(write: Callable[[Path], object], tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("kept")
+    with pytest.raises(FormatError, match=rf"a\.npz: expected a directory to write in; {tmp_path / 'a'} is a file"):
+        write(tmp_path / "a" / "b" / "a.npz")
+    assert (tmp_path / "a").read_text() == "kept"
+
+
+def test_a_directory_that_may_not_be_written_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(FormatError, match=r"a\.txt: expected a directory that may be written to; .* may not"):
+        _write_text(tmp_path / "new" / "a.txt")
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_error_of_the_system_names_the_file_and_not_the_partial_one(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"No space left.*a\.txt'$") as full, replacing(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, "No space left on device")

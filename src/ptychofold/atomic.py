@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -9,7 +10,22 @@ from typing import TypeGuard
 
 from ptychofold.errors import FormatError, PtychoError
 
-__all__ = ["replacing"]
+__all__ = ["check_place", "replacing"]
+
+
+def check_place(path: str | Path) -> None:
+    """Refuse a name that nothing can be written under, before work is done for it.
+
+    Raises
+    ------
+    FormatError
+        If what should be its directory is a file, or may not be written to.
+    """
+    folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise FormatError(f"expected a directory to write in; {folder} is a file. Name another place.", path=path)
+    if not os.access(folder, os.W_OK):
+        raise FormatError(f"expected a directory that may be written to; {folder} may not. Name another.", path=path)
 
 
 @contextmanager
@@ -27,7 +43,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     FormatError
-        If a directory lies under the name of a file.
+        If a directory lies under the name of a file, or there is no directory to write in.
     OSError
         If writing fails, such as on a full disk; the message names ``path``, not the partial name.
 
@@ -41,6 +57,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     ['a.txt']
     """
     final = Path(path)
+    check_place(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}.partial")
     try:

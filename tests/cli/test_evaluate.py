@@ -42,6 +42,21 @@ def test_two_objects_are_compared_in_a_table_and_a_picture(files: tuple[str, str
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("name", "begins"), [("a.pdf", b"%PDF"), ("a.svg", b"<?xml")])
+def test_a_picture_is_of_the_format_that_its_name_says(
+    files: tuple[str, str], tmp_path: Path, name: str, begins: bytes
+) -> None:
+    assert CliRunner().invoke(app, ["evaluate", *files, "--plot", str(tmp_path / name)]).exit_code == 0
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_a_picture_of_no_known_format_is_refused(files: tuple[str, str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["evaluate", *files, "--plot", str(tmp_path / "a.xyz")])
+    assert result.exit_code == 3
+    assert "a picture's name in .png, .pdf or .svg; found 'xyz'" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_without_an_object_is_refused(files: tuple[str, str], tmp_path: Path) -> None:
     from ptychofold.testing import make_scan
 

@@ -109,6 +109,46 @@ def test_a_model_needs_a_place(file: Path) -> None:
     assert "a directory for the model" in str(result.exception)
 
 
+def test_a_file_is_no_place_for_a_model(file: Path) -> None:
+    before = file.read_bytes()
+    file.with_name("taken").touch()
+    for output, code, says in (
+        ("taken", 2, "taken is a file"),
+        ("taken/run", 3, "taken is a file. Name another place"),
+    ):
+        result = CliRunner().invoke(app, ["train", str(file), "-o", str(file.parent / output)])
+        assert result.exit_code == code
+        assert says in result.stderr
+    file.with_name("taken").unlink()
+    assert file.read_bytes() == before
+
+
+def test_a_larger_grid_takes_as_many_neighbors_as_it_needs(file: Path, tmp_path: Path) -> None:
+    told = CliRunner().invoke(app, ["train", str(file), "-o", str(tmp_path), "-g", "3", "-e", "1", *QUICK])
+    assert told.exit_code == 0, told.output
+    assert RunConfig.from_file(tmp_path / "run.toml").grouping.n_neighbors == 9
+
+
+def test_bits_are_taken_as_a_number_too(file: Path) -> None:
+    run = RunConfig.from_overrides({"scan": str(file)}, ["training.precision=32"])
+    assert run.training.precision == "32"
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("model.size=huge", "RunConfig: model.size: Input should be 'small', 'base' or 'large'; found 'huge'."),
+        ("training.nothing=1", "RunConfig: training: unknown setting 'nothing'"),
+        ("grouping.grid=[3, 3]", "RunConfig: grouping: a grid of (3, 3) with seed_role='excluded' needs n_neighbors"),
+    ],
+)
+def test_a_wrong_setting_is_told_once_by_its_full_name(file: Path, override: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=r"^RunConfig: ") as caught:
+        RunConfig.from_overrides({"scan": str(file)}, [override])
+    assert str(caught.value).startswith(says)
+    assert str(caught.value).count("found") <= 1
+
+
 def test_validation_and_true_patches_come_from_the_settings(file: Path) -> None:
     run = RunConfig.from_overrides(
         {"scan": str(file)},

@@ -96,8 +96,17 @@ def test_a_comparison_shows_both_objects_their_difference_and_the_correlation() 
         "A, aligned: phase",
         "B: phase",
         "Difference",
-        "A: amplitude",
+        "A, aligned: amplitude",
         "B: amplitude",
         "Ring correlation",
     ]
     assert float(np.max(figure.axes[2].images[0].get_array())) < 1e-5  # type: ignore[arg-type]
+
+
+def test_objects_that_are_compared_have_the_same_colours() -> None:
+    assert SCAN.object is not None
+    noise = np.random.default_rng(0).normal(0, 0.3, SCAN.object.shape)
+    worse = (SCAN.object * (1 + noise) * np.exp(1j * noise)).astype(np.complex64)
+    axes = plotting.plot_comparison(align(worse, SCAN.object, shift=False)).axes
+    for ours, theirs in ((0, 1), (3, 4)):
+        assert axes[ours].images[0].get_clim() == axes[theirs].images[0].get_clim()

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ptychofold.atomic import check_place
 from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def is_store(path: Path) -> bool:
 
 
 def keep_inputs(output: Path, *inputs: Path | str | None, reading: "ReadingConfig | None" = None) -> None:
-    """Refuse to write over what the command reads.
+    """Refuse, before any work, to write over what the command reads, or where nothing can be written.
 
     Parameters
     ----------
@@ -119,7 +120,10 @@ def keep_inputs(output: Path, *inputs: Path | str | None, reading: "ReadingConfi
     ------
     ConfigError
         If the output is one of them, by whatever name or link.
+    FormatError
+        If what should be its directory is a file, or may not be written to.
     """
+    check_place(output)
     companions = () if reading is None else tuple(getattr(reading, name) for name in COMPANIONS)
     if not output.exists():
         return

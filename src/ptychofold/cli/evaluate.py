@@ -47,7 +47,9 @@ def evaluate(
     ] = False,
     picture: Annotated[
         Path | None,
-        typer.Option("--plot", "-p", metavar="PNG", help="Draw both objects, their difference and the correlation."),
+        typer.Option(
+            "--plot", "-p", metavar="PICTURE", help="Draw both objects, their difference and the correlation."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON, for machines.")] = False,
 ) -> None:
@@ -56,7 +58,10 @@ def evaluate(
     from ptychofold.reconstruction.alignment import align
 
     if picture is not None:
+        from ptychofold.plotting.style import figure_format
+
         keep_inputs(picture, test, reference)
+        figure_format(picture)
     pair = on_one_pixel(*(read_object(path, whole=whole) for path in (test, reference)), resample=resample)
     pixel_size_m, said = pair.pixel_size_m, pair.said
     pixel_m = None if pixel_size_m is None else pixel_size_m[0]

@@ -149,7 +149,13 @@ def read_start(where: str, *, patterns: Path) -> "Reconstruction | Complex64[np.
     A product has no patterns; those of the scan that is to be reconstructed are taken.
     """
     from ptychofold.reconstruction.result import Reconstruction
+    from ptychofold.reconstruction.run_folder import MODEL_FILE, RUN_FILE
 
+    if Path(where).suffix == Path(MODEL_FILE).suffix or (Path(where) / RUN_FILE).is_file():
+        raise ConfigError(
+            f"expected a result to begin with; {where} is a trained model. Let it predict the scan first: ptychofold "
+            f"predict {where} {patterns} -o start.npz."
+        )
     path, colon, name = where.rpartition(":")
     if colon and not Path(where).exists():
         from ptychofold.validation import check_object

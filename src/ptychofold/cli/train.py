@@ -59,9 +59,11 @@ def train(
         overrides.append(f"grouping.grid=[{gridsize}, {gridsize}]")
     if device is not None:
         overrides.append(f"training.accelerator={_accelerator(device)}")
-    run = open_run(files, overrides)
+    run = open_run(files, overrides, gridsize=gridsize)
     if run.training.output_dir is None:
         raise ConfigError("expected a directory for the model; found none. Give --output DIR or training.output_dir.")
+    if run.training.output_dir.is_file():
+        raise ConfigError(f"expected a directory for the model; {run.training.output_dir} is a file. Name another.")
     keep_inputs(run.training.output_dir, *run.scans)
     with progress("training", total=STEPS) as advance:
         drawn = 0
@@ -89,8 +91,9 @@ def _accelerator(device: str) -> str:
     return "gpu" if found.type == "cuda" else "cpu"
 
 
-def open_run(files: list[Path], overrides: list[str]) -> "RunConfig":
-    """Read a run's file, or make the run of scans with the usual settings."""
+def open_run(files: list[Path], overrides: list[str], *, gridsize: int | None = None) -> "RunConfig":
+    """Read a run's file, or make the run of scans with the usual settings, and neighbors enough for the grid."""
+    from ptychofold.config import GroupingConfig
     from ptychofold.reconstruction.run import RunConfig
 
     if any(file.suffix == ".toml" for file in files):
@@ -101,7 +104,10 @@ def open_run(files: list[Path], overrides: list[str]) -> "RunConfig":
             )
         return RunConfig.from_file(files[0], overrides=overrides)
     names = [str(file) for file in files]
-    return RunConfig.from_overrides({"scan": names[0] if len(names) == 1 else names}, overrides)
+    settings: dict[str, object] = {"scan": names[0] if len(names) == 1 else names}
+    if gridsize is not None and gridsize**2 > GroupingConfig().n_neighbors:
+        settings["grouping"] = {"n_neighbors": gridsize**2}
+    return RunConfig.from_overrides(settings, overrides)
 
 
 def losses_table(record: "TrainingRecord") -> "Table":

@@ -1,5 +1,6 @@
 """The base of every configuration: frozen, documented, strict, loadable from TOML with dotted overrides."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -102,5 +103,10 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
             sentences.append(f"unknown setting {where!r} ({suggest(str(problem['loc'][-1]), cls.model_fields)})")
         else:
             message = problem["msg"].removeprefix("Value error, ")
+            if isinstance(problem.get("ctx", {}).get("error"), ConfigError):
+                # of a group of settings, which has said already what was found
+                _, _, reason = message.rstrip(".").partition(": ")
+                sentences.append(f"{where}.{reason}" if re.match(r"[\w.]+: ", reason) else f"{where}: {reason}")
+                continue
             sentences.append(f"{where}: {message}; found {problem['input']!r}" if where else message)
     return f"{cls.__name__}: " + "; ".join(sentences).rstrip(".") + "."

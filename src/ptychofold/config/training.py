@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from ptychofold.config.base import Config, Seed
 
@@ -96,6 +96,12 @@ class TrainingConfig(Config):
 
     seed: Seed = 0
     """Seed of what is drawn in training, such as photons."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _bits(cls, precision: object) -> object:
+        """Take a number of bits as its name."""
+        return str(precision) if isinstance(precision, int) else precision
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -28,6 +28,7 @@ def plot_amplitude(
     *,
     scale: Scale,
     light: Float32[np.ndarray, "H W"] | None = None,
+    limits: tuple[float, float] | None = None,
     colorbar: bool = True,
 ) -> Axes:
     """Draw the modulus of a field in greys.
@@ -43,12 +44,16 @@ def plot_amplitude(
     light
         0 to 1, how well each pixel is known: unlit pixels are dark, and lit ones (above 0.5) set the range of greys by
         their 0.5 and 99.5 percentiles. None starts the range at zero and ends it at the maximum.
+    limits
+        Range of greys, where pictures are to be held against each other.
     colorbar
         Add the bar of values.
     """
     modulus = np.abs(field)
     low, high = 0.0, float(modulus.max())
-    if light is not None:
+    if limits is not None:
+        low, high = limits
+    elif light is not None:
         low, high = np.percentile(modulus[_lit(light)], [0.5, 99.5]).tolist()
     drawn = show_image(axes, modulus, cmap=AMPLITUDE, scale=scale, norm=Normalize(low, high))
     _fade(axes, drawn, light)

@@ -148,7 +148,7 @@ def plot_before_after(stages: Sequence[tuple[str, Picture]]) -> Figure:
 
 
 def plot_comparison(pair: AlignedObjects, *, pixel_size_m: tuple[float, float] | None = None) -> Figure:
-    """Draw two aligned objects, the size of their difference, and the correlation of rings.
+    """Draw two aligned objects in the same colours, the size of their difference, and the correlation of rings.
 
     Parameters
     ----------
@@ -162,10 +162,15 @@ def plot_comparison(pair: AlignedObjects, *, pixel_size_m: tuple[float, float] |
     (phase_a, phase_b, difference), (amplitude_a, amplitude_b, curve) = figure.subplots(2, 3)
     everywhere = np.ones(pair.test.shape, np.float32)
     test, reference = pair.test.astype(np.complex64), pair.reference.astype(np.complex64)
-    title(plot_phase(phase_a, test, scale=scale, light=everywhere), "A, aligned: phase")
-    title(plot_phase(phase_b, reference, scale=scale, light=everywhere), "B: phase")
-    title(plot_amplitude(amplitude_a, test, scale=scale, light=everywhere), "A: amplitude")
-    title(plot_amplitude(amplitude_b, reference, scale=scale, light=everywhere), "B: amplitude")
+    both = np.concatenate([test.ravel(), reference.ravel()])
+    window, (low, high) = phase_window(both), np.percentile(np.abs(both), [0.5, 99.5]).tolist()
+    for name, values, phase, amplitude in (
+        ("A, aligned", test, phase_a, amplitude_a),
+        ("B", reference, phase_b, amplitude_b),
+    ):
+        title(plot_phase(phase, values, scale=scale, light=everywhere, window=window), f"{name}: phase")
+        greys = plot_amplitude(amplitude, values, scale=scale, light=everywhere, limits=(low, high))
+        title(greys, f"{name}: amplitude")
     error = np.abs(pair.test - pair.reference)
     drawn = show_image(
         difference, error, cmap="magma", scale=scale, norm=Normalize(0, max(float(np.percentile(error, 99.5)), 1e-12))

@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from ptychofold.atomic import replacing
+from ptychofold.errors import UnsupportedFormatError
 
 __all__ = [
     "ACCENTS",
@@ -30,6 +31,7 @@ __all__ = [
     "Scale",
     "add_colorbar",
     "add_scale_bar",
+    "figure_format",
     "new_figure",
     "object_scale",
     "pattern_scale",
@@ -75,10 +77,25 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def figure_format(path: str | Path) -> str:
+    """Return the format that a figure's suffix names: png, pdf or svg.
+
+    Raises
+    ------
+    UnsupportedFormatError
+        If it is another.
+    """
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in ("png", "pdf", "svg"):
+        raise UnsupportedFormatError(f"expected a picture's name in .png, .pdf or .svg; found {suffix!r}.", path=path)
+    return suffix
+
+
 def save_figure(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure in the format that its suffix names, whole or not at all; see `figure_format`."""
+    suffix = figure_format(path)
     with replacing(path) as partial:
-        figure.savefig(partial, format="png")
+        figure.savefig(partial, format=suffix)
     return Path(path)
 
 
