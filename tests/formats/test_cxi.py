@@ -172,6 +172,24 @@ def test_a_position_that_is_no_number_is_named_and_can_be_left_out(tmp_path: Pat
     np.testing.assert_allclose(scan.positions, others - others.min(axis=0) + N // 2, rtol=1e-9)
 
 
+def test_what_lies_along_the_beam_does_not_matter(tmp_path: Path) -> None:
+    translation = TRANSLATION.copy()
+    translation[:, 2] = np.nan
+    path = _edit(_make(tmp_path / "a.cxi"), "entry_1/sample_1/geometry_1/translation", translation)
+    whole = pf.read(_make(tmp_path / "b.cxi"), probe="estimate")
+    np.testing.assert_array_equal(pf.read(path, probe="estimate").positions, whole.positions)
+
+
+def test_of_several_probes_the_first_is_read_and_their_number_said(tmp_path: Path) -> None:
+    probes = np.arange(1, 3 * 2 * N * N + 1).reshape(3, 2, N, N).astype(np.complex64)
+    path = _make(tmp_path / "a.cxi")
+    with h5py.File(path, "r+") as file:
+        file["entry_1/instrument_1/source_1/illumination"] = probes
+    scan = pf.read(path)
+    np.testing.assert_array_equal(scan.probe, probes[0])
+    assert scan.metadata.extra["n_position_dependent_probes"] == 3
+
+
 def test_a_mask_of_another_shape_is_named_before_a_probe_is_estimated(tmp_path: Path) -> None:
     mask = np.zeros((N - 1, N - 1), np.uint32)
     path = _edit(_make(tmp_path / "a.cxi"), "entry_1/instrument_1/detector_1/mask", mask)

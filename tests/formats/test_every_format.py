@@ -12,6 +12,7 @@ pytest.importorskip("tifffile")
 from tests.formats.making_every import MAKERS, Wanted, all_made
 
 import ptychofold as pf
+from ptychofold.config.preprocess import FrameStep, PreprocessConfig
 from ptychofold.errors import DomainError, DtypeError, PtychoError, ShapeError
 
 N_SCAN, N = 6, 8
@@ -88,6 +89,25 @@ def test_one_pattern_is_a_scan_and_none_is_not(tmp_path: Path, name: str) -> Non
 def test_positions_of_another_number_are_refused(tmp_path: Path, name: str, n_positions: int) -> None:
     with pytest.raises(ShapeError, match=r"position"):
         _read(tmp_path, name, positions=np.zeros((n_positions, 2)))
+
+
+@every_format
+def test_a_position_that_is_no_number_spoils_no_other(tmp_path: Path, name: str) -> None:
+    path, options = MAKERS[name](
+        Wanted(
+            folder=tmp_path,
+            patterns=COUNTS.astype(np.uint16),
+            positions=np.where(np.arange(N_SCAN)[:, None] == 2, np.nan, POSITIONS),
+            probe=PROBE,
+        )
+    )
+    with pytest.raises(DomainError, match=r"expected finite positions; .*the first at index \(2, 0\)"):
+        pf.read(path, **options)  # type: ignore[arg-type]
+    steps = PreprocessConfig(steps=(FrameStep(drop=(2,)),))
+    measurement = options.pop("measurement", "auto")
+    reading = pf.ReadingConfig(**options)
+    scan = pf.RawData.from_file(path, measurement=measurement, reading=reading, steps=steps)  # type: ignore[arg-type]
+    _check(scan, np.delete(COUNTS, 2, axis=0), np.delete(POSITIONS, 2, axis=0))
 
 
 @every_format

@@ -8,7 +8,7 @@ import pytest
 from tests.formats.making import save_product
 
 import ptychofold as pf
-from ptychofold.errors import DomainError, FormatError, MissingFieldError, ShapeError
+from ptychofold.errors import DomainError, DtypeError, FormatError, MissingFieldError, ShapeError
 from ptychofold.formats import read_fields, write_fields
 from ptychofold.testing.scans import make_scan
 
@@ -155,6 +155,23 @@ def test_what_is_wrong_with_a_ptyd_is_named(tmp_path: Path) -> None:
         del file["chunks/0"], file["chunks/1"], file["chunks/2"]
     with pytest.raises(MissingFieldError, match="expected numbered chunks; found none"):
         pf.read(path, format="PtyPy ptyd")
+
+
+@pytest.mark.parametrize("data", [np.float32(3.0), h5py.Empty("f4"), COUNTS[0]])
+def test_a_chunk_that_is_no_stack_is_refused(tmp_path: Path, data: object) -> None:
+    path = _ptyd(tmp_path / "a.ptyd")
+    with h5py.File(path, "r+") as file:
+        del file["chunks/1/data"]
+        file["chunks/1/data"] = data
+    with pytest.raises(ShapeError, match=r"expected data of shape \(scan, N, N\) in chunk 1"):
+        pf.read(path)
+
+
+def test_a_data_set_without_numbers_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file["ptychogram"], file["encoder"] = COUNTS, h5py.Empty("f8")
+    with pytest.raises(DtypeError, match=r"expected real numbers as /encoder; found nothing"):
+        pf.read(tmp_path / "a.hdf5")
 
 
 def test_chunks_of_different_frames_are_refused(tmp_path: Path) -> None:

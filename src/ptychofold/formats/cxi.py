@@ -101,6 +101,9 @@ def cxi_fields(
     if n_entries > 1:
         extra["number_of_entries"] = f"{n_entries:.0f}, of which entry_1 is read"
     probe, canvas = _images(file)
+    if probe is not None and probe.ndim == 4:
+        extra |= {"n_position_dependent_probes": len(probe)} if len(probe) > 1 else {}
+        probe = probe[0]
     in_metres = "m" if geometry is None else None
     factor = 1.0 if translation is None else unit_factor(translation, LENGTH_M, default=in_metres)
     sample_m = None if translation is None else numbers(translation).astype(np.float64) * factor
@@ -152,8 +155,9 @@ def probe_positions(
             path=path,
             field="positions",
         )
-    directions = basis / np.linalg.norm(basis, axis=0)
-    positions: np.ndarray = -translation.astype(np.float64) @ directions[: translation.shape[1]]
+    directions = (basis / np.linalg.norm(basis, axis=0))[: translation.shape[1]]
+    used = directions.any(axis=1)  # a coordinate along the beam may be no number
+    positions: np.ndarray = -translation[:, used].astype(np.float64) @ directions[used]
     return positions
 
 
@@ -222,7 +226,6 @@ def _images(file: h5py.File) -> tuple[Shaped[np.ndarray, "..."] | None, Shaped[n
         light, image = light or find(file, "entry_1/image_1/data"), find(file, "entry_1/image_2/data")
     probe = None if light is None or light.dtype.kind != "c" else read_all(light)
     canvas = None if image is None or image.dtype.kind != "c" else read_all(image)
-    probe = probe[0] if probe is not None and probe.ndim == 4 else probe
     return probe, canvas.prod(axis=0) if canvas is not None and canvas.ndim == 3 else canvas
 
 

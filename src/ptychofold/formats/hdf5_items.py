@@ -125,8 +125,9 @@ def numbers(item: h5py.Dataset) -> Shaped[np.ndarray, "..."]:
     DtypeError
         If the data set holds something else.
     """
-    if item.dtype.kind not in "uif":
-        raise DtypeError(f"expected real numbers as {item.name}; found {item.dtype}.", path=item.file.filename)
+    if item.dtype.kind not in "uif" or item.shape is None:
+        found = "nothing" if item.shape is None else item.dtype
+        raise DtypeError(f"expected real numbers as {item.name}; found {found}.", path=item.file.filename)
     return read_all(item)
 
 

@@ -103,6 +103,10 @@ class _Chunk:
                 path=path,
                 field="positions",
             )
+        if data.shape is None or data.ndim != 3:
+            raise ShapeError(
+                f"expected data of shape (scan, N, N) in chunk {name}; found {data.shape}.", path=path, field="patterns"
+            )
         if positions.shape != (data.shape[0], 2):
             raise ShapeError(
                 f"expected {data.shape[0]} positions (y, x) in chunk {name}; found shape {positions.shape}.",

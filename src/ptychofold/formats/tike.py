@@ -75,11 +75,12 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             f"expected a probe of one angle, (…, mode, N, N); found {probe.shape}.", path=path, field="probe"
         )
     corners = scan.astype(np.float64)
+    finite = corners[np.isfinite(corners).all(axis=1)]
     return ScanFields(
         path=path,
         format=NAME,
         patterns=TransformedSource(patterns, CornerToMiddle()),
-        positions=corners - corners.min(axis=0) + np.array(patterns.shape[1:]) // 2,
+        positions=corners - (finite.min(axis=0) if len(finite) else 0.0) + np.array(patterns.shape[1:]) // 2,
         probe=probe.reshape(probe.shape[-3:]) if probe.ndim > 2 else probe,
         measurement="intensity",
         measurement_reason="tike holds detector counts",
