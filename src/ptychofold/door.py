@@ -14,7 +14,7 @@ from ptychofold.evidence import ExitEnergy
 from ptychofold.formats import ScanFields
 from ptychofold.formats.cleared import cleared
 from ptychofold.formats.lazy import ArrayInMemory
-from ptychofold.formats.view import rows_in_file
+from ptychofold.formats.origins import check_rows
 from ptychofold.measurement import decide_measurement
 from ptychofold.metadata import Metadata
 from ptychofold.patches import extract_patches
@@ -193,7 +193,7 @@ def _inspect(
     """Read some patterns; refuse wrong numbers and say whether they are amplitude or intensity, and why."""
     path = found.path
     sample = read_apart(patterns, rows)
-    check.check_patterns(sample, rows=rows_in_file(patterns, rows), path=path)
+    check_rows(sample, source=patterns, rows=rows, path=path)
     if not sample.any():
         check.check_not_dark(energy_sums(patterns, measurement="intensity", path=path), path=path)
     return decide_measurement(

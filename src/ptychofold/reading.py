@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from ptychofold.conventions import amplitude_from_intensity, intensity_from_amplitude
-from ptychofold.formats.view import rows_in_file
+from ptychofold.formats.origins import check_rows
 from ptychofold.typing import ArraySource, Measurement
-from ptychofold.validation import check_patterns
 
 __all__ = ["read_amplitude", "read_apart", "read_intensity", "spread_rows"]
 
@@ -77,7 +76,7 @@ def _read(
     for start in range(0, len(rows), step):
         part, made = rows[start : start + step], target[start : start + step]
         stored = source.read(part, out=made if scratch is None else scratch[: len(part)])
-        check_patterns(stored, rows=rows_in_file(source, part), path=path)
+        check_rows(stored, source=source, rows=part, path=path)
         if convert is not None:
             convert(stored, out=made)
         elif scratch is not None:

@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Float64, Int64, Real
 
 from ptychofold.errors import DomainError
-from ptychofold.formats.view import rows_in_file
+from ptychofold.formats.origins import check_rows
 from ptychofold.typing import ArraySource, Measurement
-from ptychofold.validation import check_patterns
 
 __all__ = [
     "amplitude_sums",
@@ -182,7 +181,7 @@ def _sums(
     for part in _parts(len(sums), step):
         wanted = np.arange(part.start, part.stop) if rows is None else rows[part]
         patterns = source.read(part if rows is None else wanted)
-        check_patterns(patterns, rows=rows_in_file(source, wanted), path=path)
+        check_rows(patterns, source=source, rows=wanted, path=path)
         sums[part] = reduce(patterns.reshape(-1, n_pixels))
     return sums
 

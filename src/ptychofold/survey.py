@@ -9,9 +9,9 @@ from jaxtyping import Float64, Int64
 from ptychofold.conventions import intensity_from_amplitude
 from ptychofold.coverage import coverage_map, linear_overlap, median_step, probe_diameter, probe_footprint, scan_field
 from ptychofold.errors import DomainError
-from ptychofold.formats.view import rows_in_file
+from ptychofold.formats.origins import check_rows
 from ptychofold.raw_data import RawData
-from ptychofold.validation import check_not_dark, check_patterns
+from ptychofold.validation import check_not_dark
 
 __all__ = ["PatternSummary", "Survey", "summarise_patterns", "survey"]
 
@@ -86,7 +86,7 @@ def summarise_patterns(scan: RawData, *, progress: Progress | None = None) -> Pa
     largest, n_largest = -np.inf, 0
     for rows in _chunks(scan):
         stored = source.read(rows)
-        check_patterns(stored, rows=rows_in_file(source, np.arange(rows.start, rows.stop)), path=scan.path)
+        check_rows(stored, source=source, rows=np.arange(rows.start, rows.stop), path=scan.path)
         if good is not None:
             stored = stored * good
         intensity = stored if scan.measurement == "intensity" else intensity_from_amplitude(stored)

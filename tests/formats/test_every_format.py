@@ -73,6 +73,14 @@ def test_a_marker_is_read_as_zero_under_the_mask_and_refused_without(tmp_path: P
         _read(tmp_path / "second", name, lazy=lazy, patterns=marked)
 
 
+@pytest.mark.parametrize(
+    "name", ["Ptychodus product", "Ptychodus NPZ product", "PtychoShelves reconstruction", "Eiger master"]
+)
+def test_a_wrong_number_is_named_in_the_file_that_holds_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DomainError, match=r"(s_dp\.hdf5|d\.h5): expected patterns of finite numbers .*in row 4, at"):
+        _read(tmp_path, name, patterns=np.where(np.arange(N_SCAN)[:, None, None] == 4, np.nan, COUNTS))
+
+
 @every_format
 def test_one_pattern_is_a_scan_and_none_is_not(tmp_path: Path, name: str) -> None:
     _check(

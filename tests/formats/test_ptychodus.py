@@ -206,6 +206,9 @@ def test_an_npz_product_is_the_hdf5_product(tmp_path: Path) -> None:
         read_fields(_as_npz(tmp_path / "a.h5", tmp_path / "b.npz", object_pixel_width_m=None))
     with pytest.raises(ShapeError, match="expected a probe of 2 to 4 axes, an object of 2 or 3"):
         read_fields(_as_npz(tmp_path / "a.h5", tmp_path / "c.npz", object=np.ones(3)))
+    many = {"probe": np.ones((3, 2, 8, 8), np.complex64), "object": np.ones((2, 30, 27), np.complex64)}
+    extra = read_fields(_as_npz(tmp_path / "a.h5", tmp_path / "d.npz", **many)).metadata.extra
+    assert (extra["n_position_dependent_probes"], extra["n_object_layers"]) == (3, 2)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,9 @@ from ptychofold.data.files import (
     writing_explained,
 )
 from ptychofold.data.manifest import PARTIAL_SUFFIX, ArrayRecord, Fingerprint, Manifest, Origin, read_manifest
-from ptychofold.data.sources import chunk_rows, files_of
+from ptychofold.data.sources import chunk_rows
 from ptychofold.errors import DataError, StoreError
+from ptychofold.formats.origins import files_of
 from ptychofold.raw_data import RawData
 from ptychofold.scaling import energy_sums
 from ptychofold.typing import ArraySource, Measurement

@@ -16,11 +16,10 @@ from ptychofold.data.buffers import BatchBuffers
 from ptychofold.data.joined import JoinedArray, first_rows, split_rows
 from ptychofold.errors import DomainError
 from ptychofold.formats.lazy import ArrayInMemory
-from ptychofold.formats.view import rows_in_file
+from ptychofold.formats.origins import check_rows
 from ptychofold.raw_data import RawData
 from ptychofold.reading import read_amplitude, read_intensity
 from ptychofold.typing import ArraySource, Measurement
-from ptychofold.validation import check_patterns
 
 __all__ = [
     "Conversion",
@@ -155,7 +154,7 @@ def in_memory(scan: RawData) -> Shaped[np.ndarray, "scan N N"]:
             field="patterns",
         )
     stored = scan.patterns.read(slice(None))
-    check_patterns(stored, rows=rows_in_file(scan.patterns, np.arange(len(stored))), path=scan.path)
+    check_rows(stored, source=scan.patterns, rows=np.arange(len(stored)), path=scan.path)
     return stored
 
 
@@ -193,7 +192,7 @@ class DeviceReader(Reader[ArraySource]):
         if len(self._buffer) < len(rows):
             self._buffer = _page_locked((len(rows), *self.source.shape[1:]), self.source.dtype, device)
         stored = self.source.read(rows, out=self._buffer[: len(rows)])
-        check_patterns(stored, rows=rows_in_file(self.source, rows), path=self.path)
+        check_rows(stored, source=self.source, rows=rows, path=self.path)
         moved = torch.from_numpy(stored).to(device)
         if out is None and moved.device.type == "cpu" and moved.dtype == torch.float32:
             moved = moved.clone()  # neither the move nor the conversion copies: the batch would be the buffer itself

@@ -8,10 +8,10 @@ from jaxtyping import Complex64, Complex128, Float64
 from ptychofold.config import ScanGeometry
 from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.formats.fields import ScanFields
-from ptychofold.formats.view import rows_in_file
+from ptychofold.formats.origins import check_rows
 from ptychofold.measurement import decide_measurement
 from ptychofold.typing import ArraySource, Measurement
-from ptychofold.validation import check_patterns, check_patterns_shape
+from ptychofold.validation import check_patterns_shape
 
 __all__ = ["estimated_probe", "mean_intensity"]
 
@@ -98,7 +98,7 @@ def mean_intensity(
     for start in range(0, n_scan, step):
         rows = np.arange(start, min(start + step, n_scan))
         stored = patterns.read(slice(start, start + len(rows)))
-        check_patterns(stored, rows=rows_in_file(patterns, rows), path=path)
+        check_rows(stored, source=patterns, rows=rows, path=path)
         block = stored.astype(np.float64)
         total += (block if measurement == "intensity" else block**2).sum(axis=0)
     return total / max(1, n_scan)

@@ -14,9 +14,8 @@ from ptychofold.errors import MissingFieldError
 from ptychofold.formats.base import foreign_errors_refused
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.npz_metadata import format_metadata
-from ptychofold.formats.view import rows_in_file
+from ptychofold.formats.origins import check_rows
 from ptychofold.typing import ArraySource
-from ptychofold.validation import check_patterns
 
 __all__ = ["write", "write_arrays"]
 
@@ -120,7 +119,7 @@ def _chunk(array: _Values, rows: slice, path: Path | None) -> memoryview:
     else:
         block = np.empty((rows.stop - rows.start, *array.shape[1:]), array.dtype)
         array.read(rows, out=block)
-        check_patterns(block, rows=rows_in_file(array, np.arange(rows.start, rows.stop)), path=path)
+        check_rows(block, source=array, rows=np.arange(rows.start, rows.stop), path=path)
     return block.reshape(-1).view(np.uint8).data
 
 

@@ -63,6 +63,8 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
             path=path,
             field="probe",
         )
+    counts = {"n_position_dependent_probes": len(probe) if probe.ndim == 4 else 1}
+    counts["n_object_layers"] = len(layers) if layers.ndim == 3 else 1
     probe = probe[0] if probe.ndim == 4 else probe
     pixel_size_m = float(height.item()), float(width.item())
     centre = np.array([_number(members, f"object_center_{axis}_m") for axis in "yx"])
@@ -74,7 +76,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
         probe=probe,
         object=None if not layers.size else layers.prod(axis=0) if layers.ndim == 3 else layers,
         point_numbers=_array(members, "probe_position_indexes") if "probe_position_indexes" in members else None,
-        metadata=_metadata(members, pixel_size_m=pixel_size_m),
+        metadata=_metadata(members, pixel_size_m=pixel_size_m, counts=counts),
         names=tuple(members),
     )
 
@@ -89,10 +91,13 @@ def _number(members: Mapping[str, Member], name: str) -> float:
     return float(array.ravel()[0]) if array.size and array.dtype.kind in "buif" else 0.0
 
 
-def _metadata(members: Mapping[str, Member], *, pixel_size_m: tuple[float, float]) -> Metadata:
+def _metadata(
+    members: Mapping[str, Member], *, pixel_size_m: tuple[float, float], counts: Mapping[str, int]
+) -> Metadata:
     extra: dict[str, object] = {name: value for name in NUMBERS if (value := _number(members, name))}
     if "far_field" in members:
         extra["far_field"] = bool(_number(members, "far_field"))
+    extra |= {name: count for name, count in counts.items() if count > 1}
     wavelength_m = wavelength_from_energy(_number(members, "photon_energy_eV"))
     return Metadata(
         wavelength_m=wavelength_m,
