@@ -62,6 +62,9 @@ def test_the_losses_of_an_interrupted_run_are_kept(file: Path, tmp_path: Path) -
 
     with pytest.raises(KeyboardInterrupt):
         train_run(run, on_step=stop)
+    told = CliRunner().invoke(app, ["predict", str(tmp_path), str(file), "-o", str(tmp_path / "object.npz")])
+    assert told.exit_code == 3
+    assert f"Its training has not ended: ptychofold train {tmp_path / 'run.toml'} --resume." in told.stderr
     assert len(read_history(tmp_path)["train_loss"]) == 1
     _, record = train_run(run, resume=tmp_path)
     assert len(record.epochs) == 2
@@ -76,6 +79,9 @@ def test_a_run_that_is_refused_leaves_the_directory_as_it_was(file: Path, tmp_pa
     other = run.replace(training=run.training.replace(learning_rate=0.5))
     with pytest.raises(CheckpointError, match=r"learning_rate was 0.003 and is 0.5"):
         train_run(other, resume=tmp_path)
+    steady = run.replace(training=run.training.replace(schedule="constant"))
+    with pytest.raises(CheckpointError, match=r"schedule was one_cycle and is constant\. Resume"):
+        train_run(steady, resume=tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 

@@ -104,13 +104,19 @@ def model_file(path: Path) -> Path:
     MissingFieldError
         If the directory has no trained model.
     """
-    from ptychofold.reconstruction.run_folder import MODEL_FILE
+    from ptychofold.reconstruction.run_folder import MODEL_FILE, RESUME_FILE, RUN_FILE
 
     if not path.is_dir():
         return path
     if not (path / MODEL_FILE).is_file():
+        begun = (path / RESUME_FILE).is_file()
+        fix = (
+            f"Its training has not ended: ptychofold train {path / RUN_FILE} --resume"
+            if begun
+            else "Train it with ptychofold train"
+        )
         raise MissingFieldError(
-            "expected a trained model in the run's directory; found none. Train it with ptychofold train.",
+            f"expected a trained model in the run's directory; found none. {fix}.",
             path=path / MODEL_FILE,
             field="model",
         )

@@ -287,12 +287,10 @@ def _resumable(resume: str | Path | None, module: TrainingModule) -> Path | None
 
 def _difference(theirs: object, ours: object) -> str:
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        parts = [
-            f"{key} was {theirs.get(key)} and is {ours.get(key)}"
-            for key in sorted({*theirs, *ours})
-            if theirs.get(key) != ours.get(key)
-        ]
-        return ", ".join(parts)
+        differing = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
+        # what only one of them has follows from another setting that differs
+        named = [key for key in differing if key in theirs and key in ours] or differing
+        return ", ".join(f"{key} was {theirs.get(key)} and is {ours.get(key)}" for key in named)
     return f"it was {theirs} and is {ours}"
 
 
