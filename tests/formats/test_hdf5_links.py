@@ -51,6 +51,14 @@ def test_a_virtual_data_set_is_read_whole_or_refused(tmp_path: Path, sliced: boo
         _read(path)
 
 
+def test_a_source_that_goes_away_before_it_is_read_is_refused(tmp_path: Path) -> None:
+    with h5py.File(_virtual(tmp_path)) as file:
+        source = open_array(file["dp"])
+    (tmp_path / "part1.h5").unlink()
+    with pytest.raises(FormatError, match=r"part1\.h5 is missing"):
+        source.read(slice(None))
+
+
 def test_a_virtual_data_set_that_grows_with_its_source_is_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "part.h5", "w") as file:
         file.create_dataset("x", data=COUNTS, maxshape=(None, 4, 4))

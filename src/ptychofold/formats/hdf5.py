@@ -202,5 +202,6 @@ class HDF5Array:
             if dataset.shape != self.shape or dataset.dtype != self.dtype:
                 raise FormatError(f"{self.name} has changed since it was opened. Open the file again.", path=self.path)
             _check_filters(dataset)
+            check_sources(dataset)
             self._opened[process] = dataset
         return self._opened[process]
