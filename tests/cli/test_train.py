@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from ptychofold.cli.main import app
 from ptychofold.cli.train import train
-from ptychofold.errors import CheckpointError, ConfigError, DivergenceError
+from ptychofold.config import ReadingConfig
+from ptychofold.data.store import PatternStore
+from ptychofold.errors import CheckpointError, ConfigError, DivergenceError, FormatError
 from ptychofold.grouping import split_scan
 from ptychofold.models import PtychographyModel
 from ptychofold.raw_data import RawData
@@ -194,10 +196,39 @@ def test_positions_are_not_refined_of_points_that_groups_do_not_count(file: Path
         fit(whole, training, None, run.training)
 
 
+def test_what_a_file_lacks_is_given_once_and_kept_with_the_run(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "probe.npy", RawData.from_file(file).probe)
+    monkeypatch.chdir(tmp_path)
+    command = [str(file), "-o", "run", "-e", "1", *QUICK, "--probe", "probe.npy", "--energy-ev", "9000"]
+    result = CliRunner().invoke(runner, command)
+    assert result.exit_code == 0, result.output
+    run = RunConfig.from_file("run/run.toml")
+    assert (run.reading.probe, run.reading.energy_ev) == (tmp_path / "probe.npy", 9000)
+    prepare_run(run)
+    (tmp_path / "probe.npy").unlink()
+    with pytest.raises(FormatError, match=r"probe\.npy"):
+        prepare_run(run)
+
+
+def test_a_store_is_not_completed(file: Path, tmp_path: Path) -> None:
+    store = PatternStore.create(RawData.from_file(file), tmp_path / "store")
+    run = RunConfig(scan=store.directory, reading=ReadingConfig(energy_ev=9000))
+    with pytest.raises(ConfigError, match="as a store is whole; found some in reading"):
+        prepare_run(run)
+
+
 def test_settings_survive_the_way_through_a_file(file: Path, tmp_path: Path) -> None:
     run = RunConfig.from_overrides(
         {"scan": str(file)},
-        ["model.size=base", "training.output_dir=out", "training.max_minutes=1.5", "training.loggers=['csv']"],
+        [
+            "model.size=base",
+            "reading.detector_pixel_m=[1e-4, 2e-4]",
+            "training.output_dir=out",
+            "training.max_minutes=1.5",
+            "training.loggers=['csv']",
+        ],
     )
     path = tmp_path / "run.toml"
     path.write_text(run.to_toml())

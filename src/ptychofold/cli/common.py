@@ -43,8 +43,6 @@ __all__ = [
 
 Advance = Callable[[int], None]
 
-COMPANIONS = ("patterns", "probe", "positions", "bad_pixels", "recipe")
-"""Settings of `ReadingConfig` that name a file."""
 WIDTH = 120
 """Columns of tables that go to a file or a pipe."""
 
@@ -123,6 +121,8 @@ def keep_inputs(output: Path, *inputs: Path | str | None, reading: "ReadingConfi
     FormatError
         If what should be its directory is a file, or may not be written to.
     """
+    from ptychofold.config.reading import COMPANIONS
+
     check_place(output)
     companions = () if reading is None else tuple(getattr(reading, name) for name in COMPANIONS)
     if not output.exists():

@@ -110,7 +110,7 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
     run = RunConfig.from_file(folder / RUN_FILE)
     model, description = load_checkpoint(model_file(folder)), read_description(model_file(folder))
     scan_file = run.scans[0]
-    scan = open_scan(scan_file, MeasurementChoice(run.measurement))
+    scan = open_scan(scan_file, MeasurementChoice(run.measurement), reading=run.reading)
     note = positions_line(model, scan)
     facts = {
         "network": f"{run.model.architecture}, {run.model.size}",

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptychofold.cli.common import keep_inputs, new_table, plain, progress, quantity, show
+from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ptychofold.config import ReadingConfig
     from ptychofold.reconstruction.run import RunConfig
     from ptychofold.reconstruction.training import TrainingRecord
 
@@ -20,6 +22,7 @@ STEPS = 1000
 """Steps of the progress bar."""
 
 
+@with_reading_options
 def train(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILES", help="A run's TOML file; or scan files and stores, one or many.")
@@ -41,6 +44,7 @@ def train(
         typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting, such as training.mode=supervised."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in DIR stopped.")] = False,
+    reading: "ReadingConfig",
 ) -> None:
     """Train a network on scans: of one, or of several mixed, each with its own probe, mask and scale.
 
@@ -60,11 +64,12 @@ def train(
     if device is not None:
         overrides.append(f"training.accelerator={_accelerator(device)}")
     run = open_run(files, overrides, gridsize=gridsize)
+    run = run.replace(reading=run.reading.replace(**reading.model_dump(exclude_unset=True)))
     if run.training.output_dir is None:
         raise ConfigError("expected a directory for the model; found none. Give --output DIR or training.output_dir.")
     if run.training.output_dir.is_file():
         raise ConfigError(f"expected a directory for the model; {run.training.output_dir} is a file. Name another.")
-    keep_inputs(run.training.output_dir, *run.scans)
+    keep_inputs(run.training.output_dir, *run.scans, reading=run.reading)
     with progress("training", total=STEPS) as advance:
         drawn = 0
 

@@ -1,12 +1,15 @@
 """What a caller adds to what a scan file says."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from ptychofold.config.frame import PositionFrame
 from ptychofold.config.geometry import ScanGeometry
 
-__all__ = ["ReadingConfig"]
+__all__ = ["COMPANIONS", "ReadingConfig"]
+
+COMPANIONS = ("patterns", "probe", "positions", "bad_pixels", "recipe")
+"""Settings that name a file."""
 
 
 class ReadingConfig(ScanGeometry):
@@ -44,3 +47,15 @@ class ReadingConfig(ScanGeometry):
 
     positions_reader: str | None = None
     """Name of a Ptychodus position reader for ``positions``; that of ``reader`` if it has the same name."""
+
+    def moved_to(self, folder: Path) -> Self:
+        """Return the same with companion files that are found from another directory.
+
+        Examples
+        --------
+        >>> moved = ReadingConfig(probe="estimate", positions="points.csv").moved_to(Path("scans"))
+        >>> moved.probe, moved.positions.as_posix()
+        ('estimate', 'scans/points.csv')
+        """
+        files = {name: getattr(self, name) for name in COMPANIONS}
+        return self.replace(**{name: folder / file for name, file in files.items() if isinstance(file, Path)})

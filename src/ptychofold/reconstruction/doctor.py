@@ -67,7 +67,7 @@ def examine_file(
         cure = fix or "repair the file"
         if isinstance(error, DataError) and error.field == "positions" and "non-finite" in says:
             cure = "ptychofold preprocess --clean-positions drops these scan points"
-        return Diagnosis(findings=(Finding(subject="file", level="no-go", says=says, fix=cure),))
+        return Diagnosis(findings=(Finding(subject="file", level="no-go", says=says, fix=cure),), tried=trials)
 
 
 def examine(

@@ -18,10 +18,14 @@ from ptychofold.config import (
     LoaderConfig,
     MixtureConfig,
     ModelConfig,
+    ReadingConfig,
     SplitConfig,
     TrainingConfig,
 )
 from ptychofold.data import GroupedDataset, GroupLoader, MixtureDataset, make_loader
+from ptychofold.data.manifest import MANIFEST_NAME
+from ptychofold.data.store import PatternStore
+from ptychofold.errors import ConfigError
 from ptychofold.grouping import split_scan
 from ptychofold.models import PtychographyModel
 from ptychofold.physics import Geometry
@@ -51,6 +55,9 @@ class RunConfig(Config):
 
     measurement: Literal["auto", "amplitude", "intensity"] = "auto"
     """What the patterns' numbers are."""
+
+    reading: ReadingConfig = Field(default_factory=ReadingConfig)
+    """What completes the scan files, each of them; relative paths start at the TOML file. Stores are complete."""
 
     mixture: MixtureConfig = Field(default_factory=MixtureConfig)
     """How often each of several scans is seen; without effect on one."""
@@ -107,9 +114,10 @@ class RunConfig(Config):
         return (self.scan,) if isinstance(self.scan, Path) else self.scan
 
     def moved_to(self, folder: Path) -> Self:
-        """Return the run with scans that are found from another directory."""
+        """Return the run with scans, and files that complete them, that are found from another directory."""
         moved = tuple(folder / scan for scan in self.scans)
-        return self.replace(scan=moved[0] if isinstance(self.scan, Path) else moved)
+        reading = self.reading.moved_to(folder)
+        return self.replace(scan=moved[0] if isinstance(self.scan, Path) else moved, reading=reading)
 
     def to_toml(self) -> str:
         """Return the TOML text that `from_toml` reads."""
@@ -128,6 +136,8 @@ def prepare_run(run: RunConfig) -> tuple[PtychographyModel, GroupLoader, GroupLo
     ------
     DataError
         If a scan is wrong.
+    ConfigError
+        If a store is to be completed as a scan file.
     CheckpointError
         If scans do not fit one another.
     """
@@ -215,11 +225,14 @@ class _Settling:
 
 
 def _open(path: Path, run: RunConfig) -> RawData:
-    if path.is_dir():
-        from ptychofold.data.store import PatternStore
-
-        return PatternStore.open(path).scan
-    return RawData.from_file(path, measurement=run.measurement)
+    if not (path / MANIFEST_NAME).is_file():
+        return RawData.from_file(path, measurement=run.measurement, reading=run.reading)
+    if run.reading != ReadingConfig():
+        raise ConfigError(
+            f"{path}: expected no settings that complete a scan file, as a store is whole; found some in reading. "
+            "Leave them out, or ingest the scan again with them."
+        )
+    return PatternStore.open(path).scan
 
 
 def _toml(settings: Mapping[str, object], table: str = "") -> Iterator[str]:
