@@ -53,7 +53,7 @@ def clean() -> RawData:
 def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "rank_orientations", lambda scan: rank_orientations(scan, n_patterns=36, epochs=3))
     monkeypatch.setattr(doctor, "rank_scales", lambda scan: rank_scales(scan, n_patterns=64, epochs=6))
-    monkeypatch.setattr(scales, "SCALES", (0.5, 0.71, 1.0, 1.41))
+    monkeypatch.setattr(scales, "SCALES", (0.5, 0.71, 0.84, 1.0, 1.41))
     monkeypatch.setattr(scales, "LONGER", 1)
 
 
@@ -112,7 +112,8 @@ SWAPPED = OrientationRanking(
     ("r_factors", "level", "says"),
     [
         ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.15, 0.16)}, "go", "as it is"),
-        ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.08, 0.09)}, "no-go", "× 1.19 explains"),
+        ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.12, 0.13), 1.41: (0.08, 0.09)}, "no-go", "× 1.41 explains"),
+        ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.08, 0.09)}, "fix", "× 1.19 explains"),
         ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.095, 0.105)}, "fix", "× 1.19 explains"),
         ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.09, 0.1), 2.0: (0.05, 0.06)}, "fix", "× 2 explains"),
         ({0.84: (0.15, 0.16), 1.0: (0.1, 0.11), 1.19: (0.08, 0.12)}, "fix", "could not be verified"),

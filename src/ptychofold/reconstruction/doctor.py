@@ -177,7 +177,7 @@ def _distance(ranking: ScaleRanking) -> Finding:
         )
     return Finding(
         subject="distance",
-        level="no-go" if ranking.lead > CLEAR_RISE and ranking.is_bracketed else "fix",
+        level="no-go" if ranking.lead > CLEAR_RISE and ranking.is_plain else "fix",
         says=f"× {ranking.best:g} explains held-out patterns better: R {ranked}",
         fix=CHECK_DISTANCE,
     )

@@ -27,7 +27,7 @@ class ScaleRanking:
     Examples
     --------
     >>> ranking = ScaleRanking(r_factors={0.71: (0.10, 0.11), 1.0: (0.15, 0.16), 1.41: (0.2, 0.21)}, epochs=24)
-    >>> ranking.best, ranking.is_bracketed, ranking.verdict, round(ranking.lead, 2)
+    >>> ranking.best, ranking.is_plain, ranking.verdict, round(ranking.lead, 2)
     (0.71, True, 'other', 1.45)
     """
 
@@ -41,13 +41,14 @@ class ScaleRanking:
         return min(self.r_factors, key=lambda factor: sum(self.r_factors[factor]))
 
     @property
-    def is_bracketed(self) -> bool:
-        """Whether distances on both sides of the best were tried.
+    def is_plain(self) -> bool:
+        """Whether the best is neither a neighbor of the stated distance nor the end of what is tried.
 
-        Positions of a larger distance lie closer together, so that patterns foretell each other better even where
-        nothing is explained. R that falls to the end of the range is therefore no minimum.
+        A neighbor may be best by a poor first guess of the probe. The positions of a larger distance lie closer
+        together, so that patterns foretell each other better even where nothing is explained.
         """
-        return SCALES[0] < self.best < SCALES[-1]
+        at = SCALES.index(1.0)
+        return self.best in SCALES[1:-1] and self.best not in SCALES[at - 1 : at + 2]
 
     @property
     def lead(self) -> float:
