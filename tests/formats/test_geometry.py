@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ptychofold.config import PositionFrame, ReadingConfig, ScanGeometry
+from ptychofold.config import PositionFrame, ReadingConfig, ScanGeometry, TrainingConfig
 from ptychofold.errors import ConfigError, MissingFieldError
 
 SET_UP = {"distance_m": 2.0, "detector_pixel_m": (75e-6, 150e-6)}
@@ -90,3 +90,17 @@ def test_a_stated_fact_replaces_what_follows_from_the_old_one() -> None:
 )
 def test_a_frame_says_what_two_numbers_mean(frame: PositionFrame, yx: tuple[float, float]) -> None:
     np.testing.assert_allclose(frame.probe_yx(np.array([[2, 3]])), [yx], rtol=1e-12)
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+def test_settings_that_are_no_finite_numbers_are_refused_wherever_they_stand(number: float) -> None:
+    for make in (
+        lambda: ReadingConfig(distance_m=number),
+        lambda: ScanGeometry(defocus_m=number),
+        lambda: ScanGeometry(detector_pixel_m=(1e-6, number)),
+        lambda: TrainingConfig(learning_rate=number),
+    ):
+        with pytest.raises(
+            ConfigError, match=r"(distance_m|defocus_m|detector_pixel_m.1|learning_rate): .*found -?(inf|nan)"
+        ):
+            make()

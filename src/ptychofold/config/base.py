@@ -28,7 +28,9 @@ class Config(BaseModel):
     ptychofold.errors.ConfigError: GroupingConfig: unknown setting 'neigbors' (did you mean 'n_neighbors'?).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 (pydantic validates)
         try:
