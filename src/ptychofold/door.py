@@ -20,15 +20,12 @@ from ptychofold.metadata import Metadata
 from ptychofold.patches import extract_patches
 from ptychofold.reading import read_apart, spread_rows
 from ptychofold.scaling import energy_sums
-from ptychofold.typing import ArraySource, Measurement
+from ptychofold.typing import ArraySource, Measurement, RequestedMeasurement
 from ptychofold.validation import as_array
 
-__all__ = ["CheckedFields", "RequestedMeasurement", "checked", "fields_of_arrays"]
+__all__ = ["CheckedFields", "checked", "fields_of_arrays"]
 
 Found = TypeVar("Found")
-RequestedMeasurement = Literal["auto", "amplitude", "intensity"]
-"""What a caller says of the patterns; "auto" leaves it to the file's declaration, then to the numbers."""
-
 N_INSPECTED = 64
 """Most patterns, evenly spread over the scan, that are read when a scan is opened."""
 LEAST_INSPECTED = 8

@@ -8,7 +8,7 @@ warning, unless what `ptychofold.evidence` looks at contradicts it; then the pat
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
@@ -16,13 +16,13 @@ from jaxtyping import Bool, Float64, Shaped
 from ptychofold.config.dialects import suggest
 from ptychofold.errors import ConfigError, DomainError
 from ptychofold.evidence import ExitEnergy, contradiction_of_amplitude
-from ptychofold.typing import Measurement
+from ptychofold.typing import Measurement, RequestedMeasurement
 
 __all__ = ["decide_measurement"]
 
 logger = logging.getLogger(__name__)
 
-_REQUESTS = ("auto", "amplitude", "intensity")
+_REQUESTS = get_args(RequestedMeasurement)
 _MIN_VALUES = 50
 """Positive values below which numbers prove nothing."""
 _MATCHING = 0.98
@@ -51,7 +51,7 @@ class _Lattice:
 def decide_measurement(
     sample: Shaped[np.ndarray, "n H W"],
     *,
-    requested: Literal["auto", "amplitude", "intensity"] = "auto",
+    requested: RequestedMeasurement = "auto",
     declared: Measurement | None = None,
     declared_reason: str | None = None,
     expected: Literal["amplitude"] | None = None,

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ptychofold.config import ReadingConfig
-from ptychofold.door import RequestedMeasurement
 from ptychofold.raw_data import RawData
+from ptychofold.typing import RequestedMeasurement
 
 __all__ = ["read"]
 

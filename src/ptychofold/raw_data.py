@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ptychofold.config import PreprocessConfig, ReadingConfig
 from ptychofold.contract import GroupedData, to_contract
-from ptychofold.door import RequestedMeasurement, checked, fields_of_arrays
+from ptychofold.door import checked, fields_of_arrays
 from ptychofold.errors import FormatError, ShapeError
 from ptychofold.formats import ScanFields, is_frame_folder, read_fields, write_fields
 from ptychofold.formats.lazy import ArrayInMemory
@@ -19,9 +19,10 @@ from ptychofold.formats.view import RowView
 from ptychofold.grouping import group_size, reference_groups
 from ptychofold.metadata import Metadata
 from ptychofold.patches import extract_patches
+from ptychofold.preprocess import preprocess
 from ptychofold.reading import read_amplitude
 from ptychofold.scaling import energy_sums, rms_input_scale
-from ptychofold.typing import ArraySource, Measurement
+from ptychofold.typing import ArraySource, Measurement, RequestedMeasurement
 from ptychofold.validation import row_numbers
 
 __all__ = ["RawData"]
@@ -128,9 +129,9 @@ class RawData:
         DataError
             If its content is wrong or its measurement cannot be told.
         """
-        found = read_fields(path, lazy=lazy, patterns=patterns, reading=reading)
+        found = read_fields(path, lazy=lazy, patterns=patterns, reading=reading, measurement=measurement)
         if steps is not None:
-            found, measurement = _preprocess(found, steps, measurement=measurement), "auto"
+            found, measurement = preprocess(found, steps, measurement=measurement), "auto"
         return cls.from_fields(found, measurement=measurement)
 
     @classmethod
@@ -275,7 +276,7 @@ class RawData:
         >>> make_scan(N=32).preprocessed(PreprocessConfig(steps=(BinStep(factor=2),))).N
         16
         """
-        return type(self).from_fields(_preprocess(self.to_fields(), steps))
+        return type(self).from_fields(preprocess(self.to_fields(), steps))
 
     def with_patterns(self, patterns: Shaped[np.ndarray, "scan N N"]) -> Self:
         """Return the scan with the same patterns in memory."""
@@ -391,11 +392,3 @@ class RawData:
             file_rows=self.file_rows,
             seed=groups.seed,
         )
-
-
-def _preprocess(
-    found: ScanFields, steps: PreprocessConfig, *, measurement: RequestedMeasurement = "auto"
-) -> ScanFields:
-    from ptychofold.preprocess import preprocess  # brings SciPy's image filters, which few scans need
-
-    return preprocess(found, steps, measurement=measurement)

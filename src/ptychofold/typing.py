@@ -10,10 +10,13 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Complex64, Float64, Int64, Shaped
 
-__all__ = ["ArraySource", "Indices", "Measurement", "Object", "Positions", "Probe"]
+__all__ = ["ArraySource", "Indices", "Measurement", "Object", "Positions", "Probe", "RequestedMeasurement"]
 
 Measurement = Literal["amplitude", "intensity"]
 """What a pattern's numbers are: the square root of counts, or counts (or proportional to them)."""
+
+RequestedMeasurement = Literal["auto", "amplitude", "intensity"]
+"""What a caller says of the patterns; "auto" leaves it to the file's declaration, then to the numbers."""
 
 Indices = Int64[np.ndarray, " n"]
 Positions = Float64[np.ndarray, "scan 2"]

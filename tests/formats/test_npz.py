@@ -10,7 +10,15 @@ import pytest
 from tests.formats.making import N_SCAN, N, arrays, save, save_raw
 from tests.golden_files import golden, golden_dir, golden_json, golden_names
 
-from ptychofold.errors import DataError, DtypeError, FormatError, MissingFieldError, ShapeError, UnsupportedFormatError
+from ptychofold.errors import (
+    DataError,
+    DomainError,
+    DtypeError,
+    FormatError,
+    MissingFieldError,
+    ShapeError,
+    UnsupportedFormatError,
+)
 from ptychofold.formats import read_fields, write_fields
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.layout import frames_are_last
@@ -169,13 +177,20 @@ def test_metadata_that_is_not_text_is_refused(tmp_path: Path) -> None:
         read_fields(path)
 
 
-@pytest.mark.parametrize("name", ["xcoords", "ycoords", "diff3d", "probeGuess", "xcoords_start"])
+@pytest.mark.parametrize("name", ["xcoords", "ycoords", "diff3d", "xcoords_start"])
 def test_a_missing_field_is_named_beside_what_was_found(tmp_path: Path, name: str) -> None:
     content = arrays()
     del content[name]
-    tried = {"diff3d": "diff3d or diffraction", "probeGuess": "probeGuess"}.get(name, "xcoords and ycoords")
+    tried = {"diff3d": "diff3d or diffraction"}.get(name, "xcoords and ycoords")
     with pytest.raises(MissingFieldError, match=rf"expected {tried}.*; the archive holds .*objectGuess"):
         read_fields(save(tmp_path / "scan.npz", content))
+
+
+def test_a_geometry_in_the_metadata_that_makes_no_sense_is_the_file_s_fault(tmp_path: Path) -> None:
+    geometry = json.dumps({"ptychofold": {"geometry": {"distance_m": -1.0}}})
+    with pytest.raises(DomainError, match=r"scan.npz: the file's set-up makes no sense: distance_m") as caught:
+        read_fields(save(tmp_path / "scan.npz", arrays() | {"_metadata": np.array(geometry)}))
+    assert caught.value.field == "geometry"
 
 
 def test_positions_of_another_shape_are_refused(tmp_path: Path) -> None:

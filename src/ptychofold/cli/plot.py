@@ -53,7 +53,9 @@ def plot(
 
     check_folder(output)
     keep_inputs(output, file, patterns, reading=reading)
-    found = None if is_store(file) else read_fields(file, patterns=patterns, reading=reading)
+    found = (
+        None if is_store(file) else read_fields(file, patterns=patterns, reading=reading, measurement=measurement.value)
+    )
     picture = None if found is None else Picture.of_fields(found)
     if found is not None and picture is not None and found.patterns is None:
         draw_result(picture, output)

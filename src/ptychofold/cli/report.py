@@ -59,7 +59,7 @@ def report(
         scan = open_scan(file, measurement, patterns=patterns, reading=reading)
         sections, title = scan_page(scan, summarise(scan)), file.name
     else:
-        found = read_fields(file, patterns=patterns, reading=reading)
+        found = read_fields(file, patterns=patterns, reading=reading, measurement=measurement.value)
         sections, title = _file_page(found, measurement, name=file.name), file.name
     write_report(sections, output, title=title)
     show(f"wrote {plain(output)}")

@@ -15,11 +15,11 @@ from ptychofold.compat.patches import center_channels
 from ptychofold.compat.raw_data import RawData
 from ptychofold.contract import GroupedData, check_grouped, mean_energy, one_side
 from ptychofold.data.frameworks import Framework, FrameworkArray, as_framework, tf_dataset
-from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import ConfigError
 from ptychofold.formats.npz_write import write_arrays
 from ptychofold.grouping.reference_torch import random_stream
 from ptychofold.scaling import photon_scale
+from ptychofold.typing import RequestedMeasurement
 from ptychofold.validation import as_array, check_probe
 
 __all__ = ["PtychoDataContainer", "PtychoDataContainerTorch", "load"]

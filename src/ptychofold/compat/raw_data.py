@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike
 from ptychofold import raw_data as native
 from ptychofold.compat.config_tf import InferenceConfig, TrainingConfig
 from ptychofold.contract import GroupedData
-from ptychofold.door import RequestedMeasurement, fields_of_arrays
+from ptychofold.door import fields_of_arrays
 from ptychofold.formats.npz_metadata import physics_mismatches
 from ptychofold.grouping.groups import fresh_seed
 from ptychofold.loading import chosen, turned
 from ptychofold.metadata import Metadata
 from ptychofold.physics.simulation import simulate_in_probe_units
+from ptychofold.typing import RequestedMeasurement
 from ptychofold.validation import as_array, check_columns
 
 __all__ = ["MemmapDatasetBridge", "RawData", "RawDataTorch", "load_data"]

@@ -14,10 +14,10 @@ from typing import Protocol
 from ptychofold.config import ReadingConfig
 from ptychofold.data.ingest import OnProgress
 from ptychofold.data.store import PatternStore
-from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import ConfigError, PtychoError, StoreError
 from ptychofold.optional import require
 from ptychofold.raw_data import RawData
+from ptychofold.typing import RequestedMeasurement
 
 __all__ = ["Ingested", "ingest_file", "ingest_many"]
 

@@ -38,6 +38,7 @@ from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.nexus_validate import validate_nexus
 from ptychofold.formats.pairing import with_patterns
 from ptychofold.formats.recipe import read_by_recipe, steps_of
+from ptychofold.typing import RequestedMeasurement
 
 __all__ = [
     "FORMATS",
@@ -113,7 +114,12 @@ def is_frame_folder(path: Path) -> bool:
 
 
 def read_fields(
-    path: str | Path, *, lazy: bool = True, patterns: str | Path | None = None, reading: ReadingConfig | None = None
+    path: str | Path,
+    *,
+    lazy: bool = True,
+    patterns: str | Path | None = None,
+    reading: ReadingConfig | None = None,
+    measurement: RequestedMeasurement = "auto",
 ) -> ScanFields:
     """Read what a scan file says, completed by what the caller adds.
 
@@ -129,6 +135,8 @@ def read_fields(
         record, else by their order.
     reading
         Units, companion files and everything else that the file lacks.
+    measurement
+        What the patterns are, for the probe that is estimated from them; `RawData.from_fields` is told separately.
 
     Raises
     ------
@@ -146,7 +154,7 @@ def read_fields(
         found = _with_positions(found, reading)
     if isinstance(reading.probe, Path):
         found = replace(found, probe=_probe_from(reading.probe))
-    return _prepared(completed(found, reading), path, reading)
+    return _prepared(completed(found, reading, measurement=measurement), path, reading)
 
 
 def _by_reader(reading: ReadingConfig) -> bool:
@@ -162,7 +170,7 @@ def _prepared(found: ScanFields, path: Path, reading: ReadingConfig) -> ScanFiel
     steps = steps_of(path, RecipeConfig.from_toml(reading.recipe), n_scan=n_scan)
     if not steps.steps:
         return found
-    from ptychofold.preprocess import preprocess  # brings SciPy's image filters, which few scans need
+    from ptychofold.preprocess import preprocess  # stands on formats itself
 
     return preprocess(found, steps)
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, Num
 
 from ptychofold.formats.transformed import FrameTransform, TransformedSource
+from ptychofold.reading import spread_rows
 from ptychofold.typing import ArraySource
 from ptychofold.validation import wrong_numbers
 
@@ -63,7 +64,7 @@ def cleared(patterns: ArraySource, bad_pixels: Bool[np.ndarray, "..."] | None) -
     if not bad_pixels.any() or not patterns.shape[0]:
         return patterns
     transform = Cleared(bad_pixels)
-    rows = np.unique(np.linspace(0, patterns.shape[0] - 1, N_INSPECTED).astype(np.int64))
+    rows = spread_rows(patterns.shape[0], N_INSPECTED)
     sample = patterns.read(rows)
     if transform.apply(sample, rows) is sample:
         return patterns

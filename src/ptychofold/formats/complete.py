@@ -14,13 +14,16 @@ from ptychofold.formats.base import foreign_errors_refused, read_start
 from ptychofold.formats.cleared import cleared
 from ptychofold.formats.estimate import estimated_probe
 from ptychofold.formats.fields import ScanFields
+from ptychofold.typing import RequestedMeasurement
 
 __all__ = ["completed", "read_array_file", "read_table"]
 
 NPY_MAGIC = b"\x93NUMPY"
+MOST_NAMES = 12
+"""Names of a file's content that a message lists."""
 
 
-def completed(found: ScanFields, reading: ReadingConfig) -> ScanFields:
+def completed(found: ScanFields, reading: ReadingConfig, *, measurement: RequestedMeasurement = "auto") -> ScanFields:
     """Return the scan with pixels, positions in pixels, probe and mask, as far as file and caller state them.
 
     Positions in metres become object pixels. Where the file does not say which pixel metre 0 is, the scan is placed so
@@ -32,13 +35,16 @@ def completed(found: ScanFields, reading: ReadingConfig) -> ScanFields:
         What the reader found.
     reading
         What the caller adds; a stated fact overrides the file's. Companion scan files are not its business here.
+    measurement
+        What the patterns are, where a probe is estimated from them.
 
     Raises
     ------
     MissingFieldError
-        If positions are in metres and the object pixel cannot be derived; the message names what supplies it.
+        If positions are in metres and the object pixel cannot be derived, or there is no probe; the message names what
+        supplies it.
     """
-    stated = found.metadata.geometry or ScanGeometry(wavelength_m=found.metadata.wavelength_m)
+    stated = found.metadata.geometry or ScanGeometry.of({"wavelength_m": found.metadata.wavelength_m}, path=found.path)
     geometry = stated.updated(reading)
     known = found.metadata.geometry is not None or geometry != stated
     if reading.bad_pixels is not None:
@@ -54,7 +60,7 @@ def completed(found: ScanFields, reading: ReadingConfig) -> ScanFields:
     )
     placed = _placed(replace(found, metadata=metadata), pixel_size_m)
     if reading.probe == "estimate":
-        probe = estimated_probe(placed, geometry, pixel_size_m=pixel_size_m)
+        probe = estimated_probe(placed, geometry, pixel_size_m=pixel_size_m, measurement=measurement)
         return replace(placed, probe=probe)
     if placed.probe is None and placed.patterns is not None and placed.positions is not None:
         raise MissingFieldError(_no_probe(placed, geometry), path=placed.path, field="probe")
@@ -109,9 +115,11 @@ def _in_pixels(
 
 
 def _no_probe(found: ScanFields, geometry: ScanGeometry) -> str:
+    held = ", ".join(found.names[:MOST_NAMES]) + (" …" if len(found.names) > MOST_NAMES else "")
     message = (
-        f"expected a probe; this {found.format} file has none. Supply --probe FILE (a scan file or NPY that holds one) "
-        "or --probe estimate (the wave that belongs to the mean pattern), as read(…, probe=…) does."
+        f"expected a probe; this {found.format} file has none{f', but {held}' if held else ''}. Supply --probe FILE (a "
+        "scan file or NPY that holds one) or --probe estimate (the wave that belongs to the mean pattern), as "
+        "read(…, probe=…) does."
     )
     if geometry.propagation is None and geometry.focus_m is None:
         message += (

@@ -7,20 +7,23 @@ from jaxtyping import Complex64, Complex128, Float64
 
 from ptychofold.config import ScanGeometry
 from ptychofold.errors import MissingFieldError, ShapeError
+from ptychofold.formats.decided import decided_measurement
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.origins import check_rows
-from ptychofold.measurement import decide_measurement
-from ptychofold.typing import ArraySource, Measurement
+from ptychofold.typing import ArraySource, Measurement, RequestedMeasurement
 from ptychofold.validation import check_patterns_shape
 
 __all__ = ["estimated_probe", "mean_intensity"]
 
 BLOCK_BYTES = 1 << 23
-N_INSPECTED = 64
 
 
 def estimated_probe(
-    found: ScanFields, geometry: ScanGeometry, *, pixel_size_m: tuple[float, float] | None
+    found: ScanFields,
+    geometry: ScanGeometry,
+    *,
+    pixel_size_m: tuple[float, float] | None,
+    measurement: RequestedMeasurement = "auto",
 ) -> Complex64[np.ndarray, "1 N N"]:
     """Return the wave whose intensity on the detector is the scan's mean pattern, with a flat phase there.
 
@@ -40,7 +43,8 @@ def estimated_probe(
             "expected patterns to estimate a probe from; found none.", path=found.path, field="probe"
         )
     check_patterns_shape(found.patterns.shape, found.patterns.dtype, path=found.path)
-    mean = mean_intensity(found.patterns, measurement=_measurement(found, found.patterns), path=found.path)
+    decided, _ = decided_measurement(found, found.patterns, requested=measurement)
+    mean = mean_intensity(found.patterns, measurement=decided, path=found.path)
     if found.bad_pixels is not None:
         if found.bad_pixels.shape != mean.shape:
             raise ShapeError(
@@ -102,10 +106,3 @@ def mean_intensity(
         block = stored.astype(np.float64)
         total += (block if measurement == "intensity" else block**2).sum(axis=0)
     return total / max(1, n_scan)
-
-
-def _measurement(found: ScanFields, patterns: ArraySource) -> Measurement:
-    if found.measurement is not None:
-        return found.measurement
-    rows = np.unique(np.linspace(0, patterns.shape[0] - 1, N_INSPECTED).astype(np.int64))
-    return decide_measurement(patterns.read(rows), expected=found.measurement_expected, path=found.path)[0]

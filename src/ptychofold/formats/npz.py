@@ -57,7 +57,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
     FormatError
         If the archive is damaged or a member holds a pickle other than None or a text.
     MissingFieldError
-        If coordinates, patterns or probe are missing.
+        If coordinates or patterns are missing.
     """
     archive = _Archive(path=path, members=list_members(path))
     positions = archive.positions("xcoords", "ycoords")
@@ -68,7 +68,6 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
     if positions is None:
         raise archive.missing(("xcoords", "ycoords"))
     patterns = archive.patterns(n_scan=len(positions))
-    probe = archive.probe()
     declaration = _known_exporter(declaration, patterns.dtype, names=set(archive.members))
     if set(archive.members) == PTYCHODUS_NAMES:
         positions, nominal = (
@@ -81,7 +80,7 @@ def read(path: Path, *, lazy: bool) -> ScanFields:
         patterns=patterns if lazy else _loaded(patterns),
         positions=positions,
         positions_nominal=nominal,
-        probe=probe,
+        probe=archive.probe(),
         object=archive.array("objectGuess"),
         patches=archive.patches(),
         scan_index=archive.array("scan_index"),
@@ -104,7 +103,11 @@ def read_probe(path: Path) -> Shaped[np.ndarray, "..."]:
     MissingFieldError
         If it has no probe.
     """
-    return _Archive(path=path, members=list_members(path)).probe()
+    archive = _Archive(path=path, members=list_members(path))
+    probe = archive.probe()
+    if probe is None:
+        raise archive.missing(("probeGuess",))
+    return probe
 
 
 def _expected(dtype: np.dtype, *, names: set[str]) -> Literal["amplitude"] | None:
@@ -151,11 +154,11 @@ class _Archive:
             raise DtypeError(f"expected numbers as {name}; found text.", path=self.path, field=name)
         return array
 
-    def probe(self) -> Shaped[np.ndarray, "..."]:
-        """Load the probe; one of shape (N, N, 1) becomes (N, N)."""
+    def probe(self) -> Shaped[np.ndarray, "..."] | None:
+        """Load the probe; one of shape (N, N, 1) becomes (N, N); None if there is none."""
         probe = self.array("probeGuess")
         if probe is None:
-            raise self.missing(("probeGuess",))
+            return None
         single = probe.ndim == 3 and probe.shape[2] == 1 and probe.shape[0] == probe.shape[1]
         return probe[:, :, 0] if single else probe
 

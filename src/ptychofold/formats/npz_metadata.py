@@ -64,7 +64,7 @@ def parse_metadata(text: str | None, *, path: Path) -> Declaration:
         physics = content.get("physics_parameters")
         n_photons = _number(physics.get("nphotons")) if isinstance(physics, dict) else None
         return Declaration(metadata=Metadata(n_photons=n_photons, extra=content))
-    return _own_declaration(own)
+    return _own_declaration(own, path=path)
 
 
 def parse_description(text: str | None) -> Metadata:
@@ -95,7 +95,7 @@ def parse_description(text: str | None) -> Metadata:
     )
 
 
-def _own_declaration(own: Mapping[str, object]) -> Declaration:
+def _own_declaration(own: Mapping[str, object], *, path: Path) -> Declaration:
     measurement, reason = own.get("measurement"), own.get("measurement_reason")
     pixel_size, history, extra = own.get("pixel_size_m"), own.get("history"), own.get("extra")
     known = measurement in ("amplitude", "intensity")
@@ -106,7 +106,7 @@ def _own_declaration(own: Mapping[str, object]) -> Declaration:
             wavelength_m=_number(own.get("wavelength_m")),
             pixel_size_m=_pair(pixel_size),
             n_photons=_number(own.get("n_photons")),
-            geometry=_geometry(own.get("geometry")),
+            geometry=_geometry(own.get("geometry"), path=path),
             history=tuple(step for step in history if isinstance(step, dict)) if isinstance(history, list) else (),
             extra=extra if isinstance(extra, dict) else {},
         ),
@@ -156,8 +156,8 @@ def format_metadata(fields: ScanFields) -> str:
     return json.dumps(content, default=_plain)
 
 
-def _geometry(value: object) -> ScanGeometry | None:
-    return ScanGeometry.from_mapping(value) if isinstance(value, dict) else None
+def _geometry(value: object, *, path: Path) -> ScanGeometry | None:
+    return ScanGeometry.of(value, path=path) if isinstance(value, dict) else None
 
 
 def _plain(value: object) -> object:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ptychofold.errors import ShapeError
 from ptychofold.raw_data import RawData
+from ptychofold.reading import spread_rows
 
 __all__ = ["PositionShifts"]
 
@@ -113,7 +114,7 @@ def _within(rows: Tensor, n_scan: int) -> bool:
 
 
 def _energy(scan: RawData) -> Float32[np.ndarray, " m"]:
-    chosen = np.unique(np.linspace(0, len(scan) - 1, N_KNOWN_BY).astype(np.int64))
+    chosen = spread_rows(len(scan), N_KNOWN_BY)
     squares = np.square(scan.amplitude(chosen), dtype=np.float64)
     good = squares if scan.bad_pixels is None else np.where(scan.bad_pixels, 0, squares)
     return np.asarray(good.sum(axis=(1, 2)), np.float32)

@@ -14,6 +14,7 @@ from ptychofold.conventions import intensity_from_amplitude
 from ptychofold.plotting.page import data_uri
 from ptychofold.plotting.style import COUNTS
 from ptychofold.raw_data import RawData
+from ptychofold.reading import spread_rows
 from ptychofold.survey import PatternSummary
 
 __all__ = ["explorer_html", "pattern_sheet", "shown_points"]
@@ -56,7 +57,7 @@ def explorer_html(scan: RawData, summary: PatternSummary) -> tuple[str, str]:
         "sheet": data_uri(buffer.getvalue(), "image/png"),
     }
     holder = '<script type="application/json" id="scan-data">' + json.dumps(data) + "</script>"
-    chosen = np.unique(np.linspace(0, len(rows) - 1, N_THUMBNAILS).astype(np.int64))
+    chosen = spread_rows(len(rows), N_THUMBNAILS)
     thumbnails = "".join(
         f'<div><canvas data-pattern="{k}" width="{side}" height="{side}"></canvas>{rows[k]}</div>' for k in chosen
     )

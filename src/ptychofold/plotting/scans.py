@@ -26,6 +26,7 @@ from ptychofold.plotting.style import (
     title,
 )
 from ptychofold.raw_data import RawData
+from ptychofold.reading import spread_rows
 from ptychofold.survey import PatternSummary, median_pattern
 from ptychofold.typing import Positions
 
@@ -65,7 +66,7 @@ def plot_groups(
     """
     size = float(np.clip(4000 / len(positions), 0.6, 14))
     if groups is not None and groups.members.shape[1] > 1:
-        chosen = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), MOST_LINKS)).astype(int))
+        chosen = spread_rows(len(groups), MOST_LINKS)
         links = _links(positions, groups, chosen)
         axes.add_collection(LineCollection(links, colors=MUTED, linewidths=0.4, alpha=0.45, zorder=1))
     axes.scatter(positions[:, 1], positions[:, 0], s=size, color=INK, linewidths=0, zorder=2)

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Bool, Float64, Num, Shaped
-from scipy.ndimage import center_of_mass, median_filter
 
 from ptychofold.conventions import intensity_from_amplitude
 from ptychofold.reading import read_apart, spread_rows
@@ -34,6 +33,8 @@ def beam_center(
     >>> beam_center(mean)
     (12.0, 22.0)
     """
+    from scipy.ndimage import center_of_mass, median_filter
+
     good = mean if bad_pixels is None else np.where(bad_pixels, 0.0, mean)
     smooth = median_filter(good, 3, mode="nearest")
     if not smooth.any():

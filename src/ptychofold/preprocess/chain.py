@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,18 +23,16 @@ from ptychofold.config.preprocess import (
     Step,
 )
 from ptychofold.errors import ConfigError
+from ptychofold.formats.decided import decided_measurement
 from ptychofold.formats.fields import ScanFields
-from ptychofold.measurement import decide_measurement
 from ptychofold.preprocess import detector, pixels, points
 from ptychofold.preprocess.sources import checksum, patterns_of, read_side_array
-from ptychofold.reading import read_apart, spread_rows
+from ptychofold.typing import RequestedMeasurement
 
 __all__ = ["preprocess", "replay", "run_step"]
 
 logger = logging.getLogger(__name__)
 
-N_INSPECTED = 64
-"""Patterns that tell amplitude from intensity where nothing declares it."""
 _STEP: TypeAdapter[Step] = TypeAdapter(Step)
 
 
@@ -43,7 +40,7 @@ def preprocess(
     found: ScanFields,
     config: PreprocessConfig,
     *,
-    measurement: Literal["auto", "amplitude", "intensity"] = "auto",
+    measurement: RequestedMeasurement = "auto",
 ) -> ScanFields:
     """Put a scan through the steps of a recipe; patterns are changed when they are read, not before.
 
@@ -117,19 +114,9 @@ def run_step(step: Step, found: ScanFields) -> ScanFields:
     return replace(changed, metadata=replace(changed.metadata, history=(*found.metadata.history, note)))
 
 
-def _declared(found: ScanFields, measurement: Literal["auto", "amplitude", "intensity"]) -> ScanFields:
+def _declared(found: ScanFields, measurement: RequestedMeasurement) -> ScanFields:
     """Return the scan with its measurement decided."""
-    if found.measurement is not None and measurement in ("auto", found.measurement):
-        return found
-    patterns = patterns_of(found)
-    decided, reason = decide_measurement(
-        read_apart(patterns, spread_rows(patterns.shape[0], N_INSPECTED)),
-        requested=measurement,
-        declared=found.measurement,
-        declared_reason=found.measurement_reason,
-        expected=found.measurement_expected,
-        path=found.path,
-    )
+    decided, reason = decided_measurement(found, patterns_of(found), requested=measurement)
     return replace(found, measurement=decided, measurement_reason=reason)
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Num, Shaped
-from scipy.ndimage import percentile_filter
 
 from ptychofold.config.preprocess import BackgroundStep, BadPixelStep, FlatStep, InpaintStep, MaskStep
 from ptychofold.errors import ConfigError, ShapeError
@@ -112,6 +111,8 @@ def hot_pixels(sample: Num[np.ndarray, "n H W"], *, threshold: float = 8.0) -> B
     threshold
         Robust standard deviations.
     """
+    from scipy.ndimage import percentile_filter
+
     median = np.median(sample, axis=0).astype(np.float64)
     spread = MAD_TO_SIGMA * np.median(np.abs(sample - median), axis=0).astype(np.float64)
     around = percentile_filter(median, 88, footprint=RING, mode="nearest")
@@ -126,6 +127,8 @@ def hot_pixels(sample: Num[np.ndarray, "n H W"], *, threshold: float = 8.0) -> B
 
 def dead_pixels(sample: Num[np.ndarray, "n H W"]) -> Bool[np.ndarray, "H W"]:
     """Find pixels that are zero in every pattern although nearly all of their 24 neighbors have light."""
+    from scipy.ndimage import percentile_filter
+
     total = sample.sum(axis=0, dtype=np.float64)
     around = percentile_filter(total, 25, footprint=RING, mode="nearest")
     found: Bool[np.ndarray, "H W"] = (total == 0) & (around > EXPECTED_COUNTS)

@@ -15,7 +15,6 @@ from ptychofold.diagnosis import (
     pattern_findings,
     position_findings,
 )
-from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import DataError, FormatError, GroupingError
 from ptychofold.grouping import group_scan
 from ptychofold.physics import Geometry
@@ -24,6 +23,7 @@ from ptychofold.reconstruction.orientation import OrientationRanking, rank_orien
 from ptychofold.reconstruction.scales import ScaleRanking, rank_scales
 from ptychofold.reconstruction.trials import CLEAR_RISE
 from ptychofold.survey import summarise_patterns, survey
+from ptychofold.typing import RequestedMeasurement
 
 __all__ = ["examine", "examine_file"]
 

@@ -20,6 +20,7 @@ from ptychofold.models import PtychographyModel
 from ptychofold.models.ptychography import is_passive
 from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
+from ptychofold.reading import spread_rows
 from ptychofold.scaling import rms_input_scale
 from ptychofold.typing import Positions
 
@@ -139,7 +140,7 @@ def prediction_loader(
 
 def _scaled(model: PtychographyModel, scan: RawData) -> tuple[RawData, float]:
     """Return the scan with a probe that its patterns may come from, and the scale of the network's input."""
-    rows = np.unique(np.linspace(0, len(scan) - 1, N_MEASURED).astype(np.int64))
+    rows = spread_rows(len(scan), N_MEASURED)
     energy = float(scan.energies(rows).mean())
     if model.config.probe_scaling == "match":
         return scan, rms_input_scale(energy, scan.N)

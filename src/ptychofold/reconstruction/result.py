@@ -12,12 +12,12 @@ from pydantic import Field
 
 from ptychofold.config import Config
 from ptychofold.coverage import coverage_map, scan_field
-from ptychofold.door import RequestedMeasurement
 from ptychofold.errors import DivergenceError, MissingFieldError, ShapeError, UnsupportedFormatError
 from ptychofold.formats import FORMATS
 from ptychofold.physics import Geometry, illumination, mode_shares, orthogonal_modes
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.metrics import scan_r_factor
+from ptychofold.typing import RequestedMeasurement
 
 __all__ = ["Reconstruction", "check_output", "object_frame"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 import numpy as np
 from jaxtyping import Int64
@@ -32,6 +32,7 @@ from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.run_folder import HISTORY_FILE, RUN_FILE, read_history
 from ptychofold.reconstruction.training import OnStep, TrainingRecord, fit
+from ptychofold.typing import RequestedMeasurement
 
 __all__ = ["HISTORY_FILE", "RUN_FILE", "RunConfig", "prepare_run", "read_history", "train_run"]
 
@@ -53,7 +54,7 @@ class RunConfig(Config):
     scan: Path | Annotated[tuple[Path, ...], Field(min_length=1)]
     """The scan file or store, or several of them; a relative path starts at the TOML file."""
 
-    measurement: Literal["auto", "amplitude", "intensity"] = "auto"
+    measurement: RequestedMeasurement = "auto"
     """What the patterns' numbers are."""
 
     reading: ReadingConfig = Field(default_factory=ReadingConfig)

@@ -17,6 +17,7 @@ from ptychofold.errors import ConfigError, DivergenceError, DomainError, ShapeEr
 from ptychofold.patches import place_patches
 from ptychofold.physics import ForwardModel, Geometry, illumination
 from ptychofold.raw_data import RawData
+from ptychofold.reading import spread_rows
 from ptychofold.reconstruction.inference import PredictedPatches
 from ptychofold.reconstruction.metrics import scan_r_factor
 from ptychofold.reconstruction.result import Reconstruction, object_frame
@@ -212,7 +213,7 @@ def fit_scale(
 
     1 if the model is dark.
     """
-    rows = np.unique(np.linspace(0, len(scan) - 1, N_SCALED).astype(np.int64))
+    rows = spread_rows(len(scan), N_SCALED)
     model = ForwardModel(torch.tensor(probe), propagator=geometry.propagator())
     with torch.no_grad():
         modelled = model.from_object(torch.tensor(canvas), torch.from_numpy(positions[rows])).numpy()
