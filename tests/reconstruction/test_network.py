@@ -71,6 +71,13 @@ def test_a_probe_that_was_said_to_be_given_stays_as_it_is(scan: RawData) -> None
     np.testing.assert_array_equal(predict_object(model, weak).probe, weak.probe)
 
 
+def test_a_probe_that_training_refined_is_used(scan: RawData) -> None:
+    model = PtychographyModel.for_scan(scan, QUICK.replace(trainable_probe=True))
+    with torch.no_grad():
+        model.forward_model.probe[...] = model.forward_model.probe.roll(1, dims=-1)
+    np.testing.assert_array_equal(predict_object(model, scan).probe, np.roll(scan.probe, 1, axis=-1))
+
+
 def test_every_point_is_seen_from_several_groups_and_progress_is_told(scan: RawData) -> None:
     model = _groups_of_four(PtychographyModel.for_scan(scan, QUICK))
     told: list[int] = []

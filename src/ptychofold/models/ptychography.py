@@ -258,7 +258,7 @@ class PtychographyModel(nn.Module):
     @property
     def passive(self) -> bool:
         """Whether the patterns of training may come from the probe as it is, through an object that only absorbs."""
-        return is_passive(self.scaling.mean_energy / float(self.forward_model.probe.abs().square().sum()))
+        return is_passive(self.scaling.mean_energy / float(self.forward_model.probe.detach().abs().square().sum()))
 
     def refined(self, scan: RawData) -> RawData:
         """Return the scan of the training with the positions that were learned; any other scan as it is.

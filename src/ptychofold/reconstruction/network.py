@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from ptychofold.config import LoaderConfig
 from ptychofold.models import PtychographyModel
@@ -75,8 +74,7 @@ def predict_object(
     groups = covering_groups(scan.positions, C=C, every_seed=every_seed and C > 1)
     batches = prediction_loader(model, scan, geometry=geometry, groups=groups, loader=loader)
     first = batches.batch_order.source.__getitems__([0]).to(model.forward_model.probe.device)
-    with torch.no_grad():
-        probe = model.illumination(first).probe.cpu()
+    probe = model.illumination(first).probe.detach().cpu()
     patches: Iterable[PredictedPatches] = _told(predict(model, batches), progress)
     if synchronize:
         patches = synchronize_phases(patches, weight=illumination(probe))
