@@ -25,6 +25,9 @@ $(VENV)/.dev: $(VENV)/.user
 demo: $(VENV)/.user  ## From a measured scan to a reconstructed object and a report in demo_output
 	$(BIN)/ptychofold demo --output demo_output
 
+# Workers share the cores; threads of torch that wait for one another would slow each other down.
+test test-interop test-engines: export OMP_NUM_THREADS = 1
+
 test: $(VENV)/.dev  ## Unit, contract and command-line tests, and the documentation's examples
 	$(BIN)/python -m pytest --numprocesses 2
 
