@@ -178,7 +178,7 @@ def test_a_product_says_what_it_cannot_hold(tmp_path: Path) -> None:
 
 
 def test_a_product_needs_a_pixel_size(tmp_path: Path) -> None:
-    with pytest.raises(MissingFieldError, match="expected pixel_size_m in the scan to write"):
+    with pytest.raises(MissingFieldError, match=r"expected pixel_size_m in the scan to write.*Supply --pixel-size-m\."):
         write_fields(read_fields(save(tmp_path / "a.npz", arrays())), tmp_path / "b.h5")
     assert not (tmp_path / "b.h5").exists()
 

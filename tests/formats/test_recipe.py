@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 import ptychofold as pf
-from ptychofold.errors import ConfigError, DomainError, FormatError, MissingFieldError, ShapeError
+from ptychofold.errors import (
+    ConfigError,
+    DomainError,
+    FormatError,
+    MissingFieldError,
+    ShapeError,
+    UnsupportedFormatError,
+)
 from ptychofold.formats import read_fields
 from ptychofold.preprocess import replay
 
@@ -181,6 +188,17 @@ def test_what_does_not_fit_is_named(
 ) -> None:
     with pytest.raises(error, match=why):
         _read(tmp_path, settings=settings, positions=positions)
+
+
+def test_a_setting_that_is_absent_is_named_without_all_the_others() -> None:
+    with pytest.raises(ConfigError, match=r"RecipeConfig: measurement: expected a value; found none\.$"):
+        pf.RecipeConfig.from_mapping({"patterns": "d", "positions": {"both": "p", "frame": {}}})
+
+
+def test_hdf5_that_no_reader_knows_is_led_to_a_recipe(tmp_path: Path) -> None:
+    path = _write(tmp_path)
+    with pytest.raises(UnsupportedFormatError, match=r"no reader knows this file.*by a recipe: --recipe FILE\.toml"):
+        pf.read(path)
 
 
 def test_frames_of_two_axes_and_a_drifting_energy_are_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import ptychofold as pf
 from ptychofold.config import ScanGeometry
 from ptychofold.formats import FORMATS, write_fields
+from ptychofold.testing import make_scan
 from ptychofold.testing.strategies import scans
 
 WRITABLE = [known.name for known in FORMATS if known.write is not None]
@@ -125,3 +126,32 @@ def _write_patterns(path: Path, scan: pf.RawData) -> None:
     with h5py.File(path, "w") as file:
         patterns = scan.patterns.read(slice(None))
         file["dp"] = patterns**2 if scan.measurement == "amplitude" else patterns
+
+
+def _with_pixel(scan: pf.RawData, side_m: float) -> pf.RawData:
+    return replace(scan, metadata=replace(scan.metadata, pixel_size_m=(side_m, side_m)))
+
+
+@pytest.mark.parametrize("name", ["a.cxi", "a.nxs"])
+def test_an_object_is_left_out_where_another_pixel_moves_the_positions(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan = _with_pixel(make_scan(n_scan=9), 2e-8)
+    write_fields(scan.to_fields(), tmp_path / name)
+    assert pf.read(tmp_path / name, pixel_size_m=(2.00001e-8, 2e-8)).object is not None
+    assert not caplog.records
+    coarse = pf.read(tmp_path / name, pixel_size_m=(4e-8, 4e-8))
+    assert np.allclose(2 * np.ptp(coarse.positions, axis=0), np.ptp(scan.positions, axis=0))
+    assert coarse.object is None
+    assert "object pixel is 20 × 20 nm, now it is 40 × 40 nm. Its object does not fit" in caplog.text
+
+
+def test_positions_in_pixels_stay_under_another_pixel_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan = _with_pixel(make_scan(n_scan=9), 2e-8)
+    scan.to_file(tmp_path / "a.npz")
+    coarse = pf.read(tmp_path / "a.npz", pixel_size_m=(4e-8, 4e-8))
+    assert np.array_equal(coarse.positions, scan.positions)
+    assert coarse.object is not None
+    assert "now it is 40 × 40 nm. Positions are in pixels and stay as they are" in caplog.text

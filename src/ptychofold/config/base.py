@@ -103,6 +103,8 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             sentences.append(f"unknown setting {where!r} ({suggest(str(problem['loc'][-1]), cls.model_fields)})")
+        elif problem["type"] == "missing":
+            sentences.append(f"{where}: expected a value; found none")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             if isinstance(problem.get("ctx", {}).get("error"), ConfigError):

@@ -35,6 +35,7 @@ from ptychofold.formats.complete import completed, read_array_file, read_table
 from ptychofold.formats.describe import describe_content
 from ptychofold.formats.facilities import read_facility
 from ptychofold.formats.fields import ScanFields
+from ptychofold.formats.hdf5 import is_hdf5
 from ptychofold.formats.nexus_validate import validate_nexus
 from ptychofold.formats.pairing import with_patterns
 from ptychofold.formats.recipe import read_by_recipe, steps_of
@@ -103,8 +104,10 @@ def identify(path: str | Path) -> tuple[Format, str]:
     if folder:
         check_file(path)
     supported = ", ".join(known.name for known in FORMATS)
+    cure = " HDF5 of any other make opens by a recipe: --recipe FILE.toml." if not folder and is_hdf5(path) else ""
     raise UnsupportedFormatError(
-        f"no reader knows this file, which looks like {describe_content(path)}. Supported: {supported}.", path=path
+        f"no reader knows this file, which looks like {describe_content(path)}. Supported: {supported}.{cure}",
+        path=path,
     )
 
 

@@ -1,6 +1,7 @@
 """Complete what a file said by what the caller adds: units, pixels, probe, positions, bad pixels."""
 
 import codecs
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,16 +19,22 @@ from ptychofold.typing import RequestedMeasurement
 
 __all__ = ["completed", "read_array_file", "read_table"]
 
+logger = logging.getLogger(__name__)
+
 NPY_MAGIC = b"\x93NUMPY"
 MOST_NAMES = 12
 """Names of a file's content that a message lists."""
+SAME_PIXEL = 1e-3
+"""Share by which two sizes of the object pixel may differ and be taken as one."""
 
 
 def completed(found: ScanFields, reading: ReadingConfig, *, measurement: RequestedMeasurement = "auto") -> ScanFields:
     """Return the scan with pixels, positions in pixels, probe and mask, as far as file and caller state them.
 
     Positions in metres become object pixels. Where the file does not say which pixel metre 0 is, the scan is placed so
-    that its first patch begins at pixel 0. What is no measurement under the mask is read as 0; see `cleared`.
+    that its first patch begins at pixel 0. What is no measurement under the mask is read as 0; see `cleared`. Where the
+    caller's facts make the object pixel another than the file's, a warning says what follows: positions in metres move,
+    and the file's object is left out; positions in pixels stay.
 
     Parameters
     ----------
@@ -58,7 +65,7 @@ def completed(found: ScanFields, reading: ReadingConfig, *, measurement: Request
         pixel_size_m=pixel_size_m,
         wavelength_m=geometry.wavelength,
     )
-    placed = _placed(replace(found, metadata=metadata), pixel_size_m)
+    placed = _placed(replace(_fitting(found, pixel_size_m), metadata=metadata), pixel_size_m)
     if reading.probe == "estimate":
         probe = estimated_probe(placed, geometry, pixel_size_m=pixel_size_m, measurement=measurement)
         return replace(placed, probe=probe)
@@ -80,6 +87,29 @@ def _pixel_size(found: ScanFields, geometry: ScanGeometry, *, changed: bool) -> 
         if needed and own is None:
             raise MissingFieldError(str(error), path=found.path, field=error.field) from None
         return own
+
+
+def _fitting(found: ScanFields, pixel_size_m: tuple[float, float] | None) -> ScanFields:
+    """Return the scan without what an object pixel other than the file's own makes wrong; say so."""
+    own = found.metadata.pixel_size_m
+    if own is None or pixel_size_m is None or np.allclose(own, pixel_size_m, rtol=SAME_PIXEL, atol=0):
+        return found
+    sizes = f"{found.path}: the file's object pixel is {_in_nm(own)}, now it is {_in_nm(pixel_size_m)}"
+    if found.positions is not None:
+        logger.warning(
+            "%s. Positions are in pixels and stay as they are; if metres were turned into them with the wrong pixel, "
+            "read the source again.",
+            sizes,
+        )
+        return found
+    if found.object is None and found.patches is None:
+        return found
+    logger.warning("%s. Its object does not fit the positions any more and is left out.", sizes)
+    return replace(found, object=None, patches=None)
+
+
+def _in_nm(pixel_size_m: tuple[float, float]) -> str:
+    return " × ".join(f"{1e9 * side:.4g}" for side in pixel_size_m) + " nm"
 
 
 def _frame_shape(found: ScanFields) -> tuple[int, int] | None:

@@ -178,8 +178,10 @@ def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
     positions, probe, pixel_size_m = fields.positions, fields.probe, fields.metadata.pixel_size_m
     if positions is None or probe is None or pixel_size_m is None:
         missing = "positions" if positions is None else "probe" if probe is None else "pixel_size_m"
+        option = " Supply --pixel-size-m." if missing == "pixel_size_m" else ""
         raise MissingFieldError(
-            f"expected {missing} in the scan to write; found None. A product holds positions in metres and needs it.",
+            f"expected {missing} in the scan to write; found None. A product holds positions in metres and needs it."
+            + option,
             path=path,
             field=missing,
         )
