@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pdoc
 
-MODULES = ("ptychofold", "ptychofold.data", "ptychofold.compat", "ptychofold.plotting", "ptychofold.testing")
+PACKAGES = (
+    *("config", "errors", "patches", "formats", "preprocess", "grouping", "physics", "data", "models"),
+    *("reconstruction", "reconstruction.training", "reconstruction.run", "reconstruction.iterative"),
+    *("reconstruction.metrics", "reconstruction.orientation", "reconstruction.scales", "reconstruction.doctor"),
+    *("diagnosis", "compat", "plotting", "testing"),
+)
+MODULES = ("ptychofold", *(f"ptychofold.{name}" for name in PACKAGES))
 
 
 def main(folder: Path) -> None:
