@@ -186,6 +186,24 @@ def test_hot_and_dead_pixels_are_counted_and_masked_ones_are_not(clean: RawData)
     assert _patterns_say(masked, "dead pixels").says == "none beside the 2 marked bad"
 
 
+def test_a_background_is_told_from_light_that_is_scattered_far(clean: RawData) -> None:
+    numbers = _numbers(clean)
+    assert _patterns_say(clean, "background").level == "go"
+    flat = np.random.default_rng(0).poisson(0.1 * numbers.mean(), numbers.shape)
+    found = _patterns_say(_with(clean, numbers + flat), "background")
+    assert found.level == "fix"
+    assert "it does not change with the scan" in found.says
+    speckle = _with(clean, numbers + np.random.default_rng(1).poisson(np.roll(numbers, (16, 16), axis=(1, 2)) // 16))
+    assert "as of light" in _patterns_say(speckle, "background").says
+    bright = _with(clean, numbers + 100 * int(numbers.mean()))
+    assert _patterns_say(bright, "background").level == "go"
+
+
+def test_a_near_field_has_light_everywhere_and_no_background(clean: RawData) -> None:
+    near = replace(clean, metadata=replace(clean.metadata, geometry=ScanGeometry(propagation="near_field")))
+    assert _patterns_say(near, "background").level == "unknown"
+
+
 def test_one_lit_pixel_in_the_middle_is_the_direct_beam() -> None:
     scan = make_scan(n_scan=25, N=64, step=2.0)
     numbers = _numbers(scan)

@@ -39,6 +39,11 @@ LOWER_VALUES = 2
 PILED_PIXELS, PILED_SIGMA = 5, 5.0
 """Pixels at the largest value, and standard deviations above the number at those values, that make a pile."""
 
+DIM_PIXELS, LEAST_CHANGE = 0.1, 0.15
+"""Share of the pixels, the dimmest, that tell a background; squared contrast below which they do not change."""
+BACKGROUND_SHARE, LIGHT_SHARE = 0.01, 0.3
+"""Light that a background as dim as they are would be: below the first it is no harm, above the second it is light."""
+
 
 def lit_rows(summary: PatternSummary) -> Int64[np.ndarray, " lit"]:
     """Return the rows of a scan whose patterns are not far weaker than its others."""
@@ -56,6 +61,7 @@ def pattern_findings(scan: RawData, summary: PatternSummary) -> Iterator[Finding
     yield _access(scan)
     yield from _dose(scan, summary)
     yield _saturation(scan, sample, good & ~hot)
+    yield _background(scan, sample, good & ~hot)
     yield _hot(hot)
     yield _dead(scan, summary, sample, good)
     yield _center(scan, summary, good & ~hot)
@@ -150,6 +156,34 @@ def _saturation(scan: RawData, sample: Num[np.ndarray, "n N N"], good: Bool[np.n
         level="no-go" if share > SATURATED_LIMIT else "fix",
         says=f"{share:.0%} of the patterns reach {top:.4g}, {n_top} pixels pile up there",
         fix="attenuate the beam and measure again, or mask those pixels (a step 'mask')",
+    )
+
+
+def _background(scan: RawData, sample: Num[np.ndarray, "n N N"], good: Bool[np.ndarray, "N N"]) -> Finding:
+    """Look whether the dimmest pixels change over the scan, as speckle does and a background does not.
+
+    Noise is independent from pixel to pixel and speckle is not: the covariance of neighbors is that of the light.
+    """
+    geometry = scan.metadata.geometry
+    if geometry is not None and geometry.field == "near_field":
+        return Finding(subject="background", level="unknown", says="near field: light falls everywhere in the frame")
+    mean = sample.mean(axis=0, dtype=np.float64)
+    dim = good & (mean <= np.quantile(mean[good], DIM_PIXELS))
+    pairs = dim[:, 1:] & dim[:, :-1]
+    left, right = sample[:, :, :-1][:, pairs].astype(np.float64), sample[:, :, 1:][:, pairs].astype(np.float64)
+    product = float((left.mean(axis=0) * right.mean(axis=0)).sum())
+    level, typical = float(mean[dim].mean()), float(mean[good].mean())
+    if product == 0 or not BACKGROUND_SHARE * typical < level < LIGHT_SHARE * typical:
+        return Finding(subject="background", level="go", says=f"none: {level:.3g} in the dimmest pixels")
+    change = float(((left * right).mean(axis=0).sum() - product) / product)
+    says = f"{level:.3g} in the dimmest pixels, {level / typical:.1%} of the light if it is in all, squared contrast {change:.2g}"
+    if change > LEAST_CHANGE:
+        return Finding(subject="background", level="go", says=f"none: {says}, as of light")
+    return Finding(
+        subject="background",
+        level="fix",
+        says=f"{says}: it does not change with the scan",
+        fix="subtract it: a step 'background' with a dark frame or a level (ptychofold preprocess --steps)",
     )
 
 

@@ -167,7 +167,11 @@ def _orientation(ranking: OrientationRanking) -> Finding:
 def _distance(ranking: ScaleRanking) -> Finding:
     ranked = ", ".join(f"× {f:g}: {' and '.join(f'{r:.4f}' for r in rs)}" for f, rs in ranking.r_factors.items())
     if ranking.verdict == "stated":
-        return Finding(subject="distance", level="go", says=f"as it is, explains held-out patterns best: R {ranked}")
+        return Finding(
+            subject="distance",
+            level="go",
+            says=f"as it is, of steps of a fifth, explains held-out patterns best: R {ranked}",
+        )
     if ranking.verdict == "untold":
         return Finding(
             subject="distance",
