@@ -93,6 +93,15 @@ def test_hot_and_dead_pixels_are_found_and_no_others() -> None:
     assert np.argwhere(changed.bad_pixels).tolist() == [[3, 4], [16, 18], [17, 14]]
 
 
+def test_a_detector_with_several_units_a_photon_has_no_more_dead_pixels() -> None:
+    scan = make_scan(n_scan=49, N=32, n_photons=1e4)
+    numbers = 40 * numbers_of(scan).astype(np.uint32)
+    numbers[:, 17, 14] = 0
+    changed = run(replace(scan, patterns=ArrayInMemory(numbers)), BadPixelStep())
+    assert changed.bad_pixels is not None
+    assert np.argwhere(changed.bad_pixels).tolist() == [[17, 14]]
+
+
 @pytest.mark.parametrize("dose", [1e3, 1e5, 1e8])
 def test_a_clean_scan_has_no_bad_pixels(dose: float) -> None:
     changed = run(make_scan(n_scan=49, N=32, n_photons=dose), BadPixelStep())

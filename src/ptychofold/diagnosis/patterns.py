@@ -176,7 +176,8 @@ def _background(scan: RawData, sample: Num[np.ndarray, "n N N"], good: Bool[np.n
     if product == 0 or not BACKGROUND_SHARE * typical < level < LIGHT_SHARE * typical:
         return Finding(subject="background", level="go", says=f"none: {level:.3g} in the dimmest pixels")
     change = float(((left * right).mean(axis=0).sum() - product) / product)
-    says = f"{level:.3g} in the dimmest pixels, {level / typical:.1%} of the light if it is in all, squared contrast {change:.2g}"
+    share = level / typical
+    says = f"{level:.3g} in the dimmest pixels, {share:.1%} of the light if it is in all, squared contrast {change:.2g}"
     if change > LEAST_CHANGE:
         return Finding(subject="background", level="go", says=f"none: {says}, as of light")
     return Finding(

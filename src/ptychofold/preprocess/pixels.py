@@ -126,10 +126,15 @@ def hot_pixels(sample: Num[np.ndarray, "n H W"], *, threshold: float = 8.0) -> B
 
 
 def dead_pixels(sample: Num[np.ndarray, "n H W"]) -> Bool[np.ndarray, "H W"]:
-    """Find pixels that are zero in every pattern although nearly all of their 24 neighbors have light."""
+    """Find pixels that are zero in every pattern although nearly all of their 24 neighbors have light.
+
+    A detector that gives several units a photon has no smaller number than that: neighbors are counted in it.
+    """
     from scipy.ndimage import percentile_filter
 
     total = sample.sum(axis=0, dtype=np.float64)
+    lit = sample[sample > 0]
+    total /= max(1.0, float(lit.min())) if lit.size else 1.0
     around = percentile_filter(total, 25, footprint=RING, mode="nearest")
     found: Bool[np.ndarray, "H W"] = (total == 0) & (around > EXPECTED_COUNTS)
     return found
