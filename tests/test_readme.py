@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
         ("docs/preprocessing.md", 6),
         ("docs/results.md", 12),
         ("docs/doctor.md", 4),
+        ("docs/extending.md", 8),
     ],
 )
 def test_the_session_of_a_page_runs_as_printed(page: str, least: int) -> None:

@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
-from ptychofold.physics import amplitude_mae, amplitude_mse, poisson_nll, r_factor, total_variation
+from ptychofold.config.training import PatternLossName
+from ptychofold.physics import PATTERN_LOSSES, amplitude_mae, amplitude_mse, poisson_nll, r_factor, total_variation
 from ptychofold.physics.losses import Reduction
 
 TERMS = pytest.mark.parametrize("term", [poisson_nll, amplitude_mae, amplitude_mse])
@@ -104,3 +106,21 @@ def test_total_variation_of_a_constant_has_gradient_zero() -> None:
     field = torch.ones(3, 3, dtype=torch.complex64, requires_grad=True)
     (grad,) = torch.autograd.grad(total_variation(field), field)
     assert not grad.any()
+
+
+def test_every_loss_that_training_may_name_is_there() -> None:
+    assert set(PATTERN_LOSSES) == set(get_args(PatternLossName))
+
+
+@pytest.mark.parametrize("name", sorted(PATTERN_LOSSES))
+def test_a_loss_of_training_is_least_at_what_was_measured_and_blind_to_bad_pixels(name: PatternLossName) -> None:
+    _, measured = _pair()
+    measured = measured.requires_grad_()
+    loss = PATTERN_LOSSES[name]
+    at_best = loss(measured.detach(), measured.detach())
+    assert loss(1.1 * measured.detach(), measured.detach()) > at_best
+    assert loss(0.9 * measured.detach(), measured.detach()) > at_best
+    loss(measured, torch.zeros_like(measured), bad_pixels=_bad()).backward()  # type: ignore[no-untyped-call]
+    assert measured.grad is not None
+    assert not measured.grad[..., _bad()].any()
+    assert measured.grad[..., ~_bad()].any()

@@ -35,6 +35,7 @@ __all__ = [
     "pixels",
     "plain",
     "progress",
+    "progress_of",
     "quantity",
     "show",
     "stopwatch",
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 Advance = Callable[[int], None]
+
+STEPS = 1000
+"""Steps of a bar whose work reports its own progress."""
 
 WIDTH = 120
 """Columns of tables that go to a file or a pipe."""
@@ -150,6 +154,21 @@ def summarise(scan: "RawData") -> "PatternSummary":
 
     with progress("reading patterns", total=len(scan)) as advance:
         return summarise_patterns(scan, progress=advance)
+
+
+@contextmanager
+def progress_of(stage: str) -> Iterator[Callable[[int, int], None]]:
+    """Draw a progress bar for work that reports how much of how much is done; see `progress`."""
+    with progress(stage, total=STEPS) as advance:
+        drawn = 0
+
+        def report(done: int, total: int) -> None:
+            nonlocal drawn
+            steps = STEPS * done // max(1, total)
+            advance(steps - drawn)
+            drawn = steps
+
+        yield report
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptychofold.cli.common import open_scan, plain, progress, quantity, show, stopwatch, summarise
+from ptychofold.cli.common import open_scan, plain, progress, progress_of, quantity, show, stopwatch, summarise
 from ptychofold.cli.group import grouped_table
 from ptychofold.cli.inspect_ import show_scan
 from ptychofold.cli.plot import check_folder, draw
@@ -22,8 +22,6 @@ __all__ = ["FULL", "QUICK", "DemoSettings", "demo", "run_demo"]
 
 N_NEIGHBORS, SEED = 7, 0
 N_CONTRACT_GROUPS = 64
-STEPS = 1000
-"""Steps of the progress bar of training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,16 +145,8 @@ def network_step(scan: "RawData", settings: DemoSettings) -> "Reconstruction | N
     dataset = GroupedDataset(scan, grouping, scale=model.scaling.rms_input_scale)
     loader = make_loader(dataset, LoaderConfig(batch_size=max(1, settings.batch_size // C), seed=SEED, regroup=C > 1))
     config = TrainingConfig(epochs=settings.network_epochs, max_minutes=settings.network_minutes, accelerator="cpu")
-    with progress("training", total=STEPS) as advance:
-        drawn = 0
-
-        def on_step(done: int, total: int, _loss: float) -> None:
-            nonlocal drawn
-            steps = STEPS * done // max(1, total)
-            advance(steps - drawn)
-            drawn = steps
-
-        record = fit(model, loader, None, config, on_step=on_step)
+    with progress_of("training") as report:
+        record = fit(model, loader, None, config, on_step=lambda done, total, _loss: report(done, total))
     n_weights = sum(weight.numel() for weight in model.network.parameters())
     show(
         f"{quantity(n_weights)} weights, {len(record.epochs)} epochs in {quantity(record.seconds, 's')}: "
@@ -172,18 +162,14 @@ def refinement_step(scan: "RawData", network: "Reconstruction | None", settings:
     """Fit object and probe to the patterns by gradients, from the network's object."""
     from ptychofold.cli.reconstruct import result_table
     from ptychofold.config import GradientConfig
-    from ptychofold.reconstruction.iterative import EpochReport, reconstruct
+    from ptychofold.reconstruction.iterative import reconstruct
 
     _headline("Gradient refinement" + (" from the network's object" if network else " from a flat object"))
     config = GradientConfig(
         epochs=settings.refinement_epochs, n_modes=settings.n_modes, held_out=settings.held_out, seed=SEED
     )
     with progress("refining", total=config.epochs) as advance:
-
-        def on_epoch(_: EpochReport) -> None:
-            advance(1)
-
-        result = reconstruct(scan, config, start=network, on_epoch=on_epoch)
+        result = reconstruct(scan, config, start=network, on_epoch=lambda _: advance(1))
     result_table(result)
     return result
 

@@ -17,6 +17,7 @@ from ptychofold.cli.common import (
     open_scan,
     plain,
     progress,
+    progress_of,
     show,
 )
 from ptychofold.cli.reading_options import with_reading_options
@@ -71,24 +72,19 @@ def preprocess(
     from ptychofold.raw_data import RawData
 
     propagation = {"propagation": "near_field"} if near_field else {}
-    options: list[dict[str, object]] = []
-    if clean_positions:
-        options.append({"step": "positions"})
-    if bad_pixels:
-        options.append({"step": "bad_pixels"})
-    if crop is not None:
-        options.append({"step": "crop", "size": crop, "center": center, **propagation})
-    elif center is not None:
+    if center is not None and crop is None:
         raise ConfigError("expected --crop with --center; found --center alone. Say the size to keep.")
-    if turn is not None:
-        options.append({"step": "orient", "turn": turn})
-    if bin_ is not None:
-        options.append({"step": "bin", "factor": bin_, **propagation})
-    if pad is not None:
-        options.append({"step": "pad", "size": pad, **propagation})
+    asked: tuple[tuple[object, dict[str, object]], ...] = (
+        (clean_positions, {"step": "positions"}),
+        (bad_pixels, {"step": "bad_pixels"}),
+        (crop, {"step": "crop", "size": crop, "center": center, **propagation}),
+        (turn, {"step": "orient", "turn": turn}),
+        (bin_, {"step": "bin", "factor": bin_, **propagation}),
+        (pad, {"step": "pad", "size": pad, **propagation}),
+    )
     known = reading.replace(propagation="near_field") if near_field else reading
     keep_inputs(output, file, steps, reading=reading)
-    recipe = _recipe(steps, options)
+    recipe = _recipe(steps, [step for value, step in asked if value not in (None, False)])
     if is_store(file):
         scan = open_scan(file, measurement, reading=reading).preprocessed(recipe)
     else:
@@ -133,12 +129,5 @@ def _write(scan: "RawData", output: Path) -> None:
         return
     from ptychofold.data.store import PatternStore
 
-    with progress("writing", total=len(scan)) as advance:
-        done = 0
-
-        def report(now: int, _total: int) -> None:
-            nonlocal done
-            advance(now - done)
-            done = now
-
+    with progress_of("writing") as report:
         PatternStore.create(scan, output, on_progress=report)

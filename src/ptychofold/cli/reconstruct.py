@@ -44,6 +44,14 @@ class Engine(StrEnum):
     epie = "ptychi:epie"
 
 
+NearFieldOption = Annotated[
+    tuple[float, float, float] | None,
+    typer.Option(
+        "--near-field", metavar="λ Z PIXEL", help="Wavelength, effective distance and object pixel, in metres."
+    ),
+]
+
+
 @with_reading_options
 def reconstruct(
     file: ScanArgument,
@@ -70,12 +78,7 @@ def reconstruct(
     probe_from: Annotated[
         str | None, typer.Option("--probe-from", metavar="FILE[:NAME]", help="Begin with the probe of another file.")
     ] = None,
-    near_field: Annotated[
-        tuple[float, float, float] | None,
-        typer.Option(
-            "--near-field", metavar="λ Z PIXEL", help="Wavelength, effective distance and object pixel, in metres."
-        ),
-    ] = None,
+    near_field: NearFieldOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting of the engine, such as loss=poisson."),
@@ -86,32 +89,25 @@ def reconstruct(
 ) -> None:
     """Reconstruct object and probe of the scan FILE, and say how well they explain it."""
     from ptychofold.reconstruction.devices import device_named
-    from ptychofold.reconstruction.iterative import EpochReport
     from ptychofold.reconstruction.iterative import reconstruct as run
     from ptychofold.reconstruction.result import check_output
 
-    overrides = [*(settings or ())]
     named = {"epochs": epochs, "n_modes": modes, "held_out": held_out}
-    overrides += [f"{name}={value}" for name, value in named.items() if value is not None]
-    overrides += ["start=scan"] * from_object
+    overrides = [f"{name}={value}" for name, value in named.items() if value is not None]
     where = device_named(device)
-    config = _config(engine, overrides, positions=positions)
+    config = _config(engine, [*(settings or ()), *overrides, *["start=scan"] * from_object], positions=positions)
     keep_inputs(output, file, *(_file_of(where) for where in (start, probe_from)), reading=reading)
     scan = open_scan(file, measurement, reading=reading)
     check_output(output, scan)
     first = None if start is None else read_start(start, patterns=file)
     with progress(f"{engine.value} engine", total=config.epochs) as advance:
-
-        def on_epoch(_: EpochReport) -> None:
-            advance(1)
-
         result = run(
             scan,
             config,
             geometry=_geometry(near_field),
             start=first,
             probe=None if probe_from is None else read_probe(probe_from),
-            on_epoch=on_epoch,
+            on_epoch=lambda _: advance(1),
             device=where,
         )
     left_out = result.save(output)
@@ -133,18 +129,19 @@ def result_table(result: "Reconstruction") -> None:
 
 
 def read_probe(where: str) -> "Complex64[np.ndarray, 'mode N N']":
-    """Read the probe of a scan file, or the array NAME of an NPZ given as FILE:NAME."""
-    path, colon, name = where.rpartition(":")
+    """Read the probe of a scan file, or the array NAME of an NPZ or HDF5 file given as FILE:NAME."""
+    path, colon, _ = where.rpartition(":")
     if not colon or Path(where).exists():
         return open_scan(Path(where)).probe
+    from ptychofold.preprocess.sources import read_side_array
     from ptychofold.validation import check_probe
 
-    probe = _named_array(Path(path), name)
+    probe = read_side_array(where)
     return check_probe(probe, N=probe.shape[-1], path=Path(path))
 
 
 def read_start(where: str, *, patterns: Path) -> "Reconstruction | Complex64[np.ndarray, 'H W']":
-    """Read what a fit begins with: a result, a scan with an object, or the array NAME of an NPZ given as FILE:NAME.
+    """Read what a fit begins with: a result, a scan with an object, or an array given as FILE:NAME.
 
     A product has no patterns; those of the scan that is to be reconstructed are taken.
     """
@@ -156,11 +153,12 @@ def read_start(where: str, *, patterns: Path) -> "Reconstruction | Complex64[np.
             f"expected a result to begin with; {where} is a trained model. Let it predict the scan first: ptychofold "
             f"predict {where} {patterns} -o start.npz."
         )
-    path, colon, name = where.rpartition(":")
+    path, colon, _ = where.rpartition(":")
     if colon and not Path(where).exists():
+        from ptychofold.preprocess.sources import read_side_array
         from ptychofold.validation import check_object
 
-        return check_object(_named_array(Path(path), name), path=Path(path))
+        return check_object(read_side_array(where), path=Path(path))
     if is_store(Path(where)):
         return Reconstruction.from_scan(open_scan(Path(where)))
     try:
@@ -176,15 +174,6 @@ def _file_of(where: str | None) -> Path | None:
     if where is None or Path(where).exists():
         return None if where is None else Path(where)
     return Path(where.rpartition(":")[0] or where)
-
-
-def _named_array(path: Path, name: str) -> "np.ndarray":
-    from ptychofold.formats.archive import list_members, read_array, read_header
-
-    members = list_members(path)
-    if name not in members:
-        raise ConfigError(f"expected an array {name!r} in {path}; found {', '.join(sorted(members))}.")
-    return read_array(members[name], read_header(members[name]))
 
 
 def _config(engine: Engine, overrides: list[str], *, positions: bool) -> "GradientConfig | PtychiConfig":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptychofold.cli.common import keep_inputs, new_table, plain, progress, quantity, show
+from ptychofold.cli.common import keep_inputs, new_table, plain, progress_of, quantity, show
 from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ptychofold.reconstruction.training import TrainingRecord
 
 __all__ = ["train"]
-
-STEPS = 1000
-"""Steps of the progress bar."""
 
 
 @with_reading_options
@@ -70,16 +67,12 @@ def train(
     if run.training.output_dir.is_file():
         raise ConfigError(f"expected a directory for the model; {run.training.output_dir} is a file. Name another.")
     keep_inputs(run.training.output_dir, *run.scans, reading=run.reading)
-    with progress("training", total=STEPS) as advance:
-        drawn = 0
-
-        def on_step(done: int, total: int, _loss: float) -> None:
-            nonlocal drawn
-            steps = STEPS * done // max(1, total)
-            advance(steps - drawn)
-            drawn = steps
-
-        _, record = train_run(run, resume=run.training.output_dir if resume else None, on_step=on_step)
+    with progress_of("training") as report:
+        _, record = train_run(
+            run,
+            resume=run.training.output_dir if resume else None,
+            on_step=lambda done, total, _loss: report(done, total),
+        )
     show(losses_table(record), "")
     rate = quantity(record.patterns_per_second, "patterns/s")
     show(f"{record.n_steps} steps in {quantity(record.seconds, 's')}: {rate}", f"wrote {plain(record.model_file)}")

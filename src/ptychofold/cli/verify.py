@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ptychofold.cli.common import progress, quantity, show, stopwatch
+from ptychofold.cli.common import progress_of, quantity, show, stopwatch
 
 __all__ = ["verify"]
 
@@ -18,15 +18,8 @@ def verify(
 
     opened = PatternStore.open(store, check_source=False)
     total = sum(record.shape[0] * record.row_bytes for record in opened.manifest.arrays.values())
-    with progress("verifying", total=total) as advance, stopwatch() as seconds:
-        read = 0
-
-        def on_progress(done: int, _total: int) -> None:
-            nonlocal read
-            advance(done - read)
-            read = done
-
-        opened.verify(on_progress=on_progress)
+    with progress_of("verifying") as report, stopwatch() as seconds:
+        opened.verify(on_progress=report)
     speed = quantity(total / 1e6 / seconds(), "MB/s")
     state = f"live, {opened.n_dropped} patterns dropped so far" if opened.is_live else "whole"
     show(f"{store}: {len(opened)} patterns, every checksum agrees ({quantity(total / 1e6, 'MB')} at {speed}); {state}")

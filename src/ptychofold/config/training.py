@@ -7,7 +7,9 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_
 
 from ptychofold.config.base import Config, Seed
 
-__all__ = ["SPLIT_PHOTONS", "TrainingConfig"]
+__all__ = ["SPLIT_PHOTONS", "PatternLossName", "TrainingConfig"]
+
+PatternLossName = Literal["poisson", "mae"]
 
 SPLIT_PHOTONS = 0.75
 """Share of the photons that the network sees, if patterns are whole counts and the settings leave it open."""
@@ -25,7 +27,7 @@ class TrainingConfig(Config):
     mode: Literal["unsupervised", "supervised", "mixed"] = "unsupervised"
     """Compare modelled with measured patterns, predicted with true patches, or both."""
 
-    loss: Literal["poisson", "mae"] = "poisson"
+    loss: PatternLossName = "poisson"
     """Distance of patterns: Poisson negative log-likelihood of counts, or mean absolute error of the amplitude."""
 
     supervised_weight: PositiveFloat = 1.0

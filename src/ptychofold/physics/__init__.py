@@ -13,7 +13,15 @@ from ptychofold.physics.forward import (
 )
 from ptychofold.physics.fourier import centered_fft2, centered_ifft2
 from ptychofold.physics.geometry import Geometry
-from ptychofold.physics.losses import amplitude_mae, amplitude_mse, poisson_nll, r_factor, total_variation
+from ptychofold.physics.losses import (
+    PATTERN_LOSSES,
+    PatternLoss,
+    amplitude_mae,
+    amplitude_mse,
+    poisson_nll,
+    r_factor,
+    total_variation,
+)
 from ptychofold.physics.modes import add_modes, illumination, mode_shares, orthogonal_modes
 from ptychofold.physics.noise import poisson_counts, thin_counts
 from ptychofold.physics.objects import OBJECTS, make_object
@@ -32,6 +40,7 @@ from ptychofold.physics.simulation import simulate, simulate_scan
 
 __all__ = [
     "OBJECTS",
+    "PATTERN_LOSSES",
     "PROBES",
     "SCAN_PATTERNS",
     "AmplitudeScaling",
@@ -40,6 +49,7 @@ __all__ = [
     "ForwardModel",
     "Geometry",
     "NearField",
+    "PatternLoss",
     "Propagator",
     "ScalingProfile",
     "add_modes",

@@ -8,13 +8,26 @@ means, whatever they hold. With G good pixels a pattern and n patterns, the redu
 - ``"pattern"``: Σ over the good pixels of each pattern / G, one number a pattern.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Inexact
 from torch import Tensor
 
-__all__ = ["Reduction", "amplitude_mae", "amplitude_mse", "poisson_nll", "r_factor", "total_variation"]
+from ptychofold.config.training import PatternLossName
+
+__all__ = [
+    "PATTERN_LOSSES",
+    "PatternLoss",
+    "Reduction",
+    "amplitude_mae",
+    "amplitude_mse",
+    "poisson_nll",
+    "r_factor",
+    "total_variation",
+]
 
 Reduction = Literal["mean", "sum", "pattern"]
 """How a data term sums up; see the module."""
@@ -111,6 +124,30 @@ def r_factor(
     return amplitude_mae(amplitude, measured, bad_pixels=bad_pixels, reduction="sum") / _reduced(
         measured, bad_pixels, "sum"
     )
+
+
+def poisson_of_amplitudes(
+    amplitude: Float[Tensor, "*batch N N"],
+    measured: Float[Tensor, "*batch N N"],
+    *,
+    bad_pixels: Bool[Tensor, "N N"] | None = None,
+) -> Float[Tensor, ""]:
+    """Return `poisson_nll` of the squares of two amplitudes in √counts."""
+    return poisson_nll(amplitude.square(), measured.square(), bad_pixels=bad_pixels)
+
+
+class PatternLoss(Protocol):
+    """A distance of modelled from measured amplitude in √counts, mean over good pixels, that training minimises."""
+
+    def __call__(self, amplitude: Tensor, measured: Tensor, *, bad_pixels: Tensor | None = None) -> Tensor:
+        """Return a scalar of two amplitudes (…, N, N)."""
+        ...
+
+
+PATTERN_LOSSES: Mapping[PatternLossName, PatternLoss] = MappingProxyType(
+    {"poisson": poisson_of_amplitudes, "mae": amplitude_mae}
+)
+"""Losses by the names of `TrainingConfig.loss`; a new one is a function, a line here and its name there."""
 
 
 def total_variation(field: Inexact[Tensor, "*batch H W"], *, epsilon: float = 1e-6) -> Float[Tensor, ""]:

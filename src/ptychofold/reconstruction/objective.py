@@ -8,7 +8,7 @@ from ptychofold.config import TrainingConfig
 from ptychofold.data import GroupBatch
 from ptychofold.errors import DomainError, MissingFieldError
 from ptychofold.models import ModelOutput, PtychographyModel
-from ptychofold.physics import amplitude_mae, poisson_nll, thin_counts, total_variation
+from ptychofold.physics import PATTERN_LOSSES, thin_counts, total_variation
 
 __all__ = ["are_counts", "good_diffraction", "objective", "patch_error", "split_photons"]
 
@@ -151,23 +151,15 @@ def true_patches(batch: GroupBatch) -> Complex64[Tensor, "B C N N"]:
 def _pattern_error(
     output: ModelOutput, batch: GroupBatch, judged: Tensor, config: TrainingConfig, *, share: float
 ) -> Tensor:
-    bad, amplitude = batch.bad_pixels, output.amplitude
-    if bad is not None and len(bad) == 1:
-        return _distance(amplitude, judged, bad[0], config, share=share)
-    if bad is None:
-        return _distance(amplitude, judged, None, config, share=share)
+    loss, bad, amplitude = PATTERN_LOSSES[config.loss], batch.bad_pixels, share**0.5 * output.amplitude
+    if bad is None or len(bad) == 1:
+        return loss(amplitude, judged, bad_pixels=None if bad is None else bad[0])
     each = [
-        _distance(amplitude[rows], judged[rows], bad[scan], config, share=share) * rows.sum()
+        loss(amplitude[rows], judged[rows], bad_pixels=bad[scan]) * rows.sum()
         for scan in range(len(bad))
         if (rows := batch.experiment == scan).any()
     ]
     return torch.stack(each).sum() / len(amplitude)
-
-
-def _distance(amplitude: Tensor, judged: Tensor, bad: Tensor | None, config: TrainingConfig, *, share: float) -> Tensor:
-    if config.loss == "poisson":
-        return poisson_nll(share * amplitude.square(), judged.square(), bad_pixels=bad)
-    return amplitude_mae(share**0.5 * amplitude, judged, bad_pixels=bad)
 
 
 def _trust(model: PtychographyModel, batch: GroupBatch) -> Tensor:
