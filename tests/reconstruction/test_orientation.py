@@ -13,6 +13,8 @@ from ptychofold.reconstruction.orientation import OrientationRanking, rank_orien
 from ptychofold.samples import path as sample_path
 from ptychofold.testing import make_scan
 
+pytestmark = pytest.mark.usefixtures("unchecked_signatures")
+
 
 def _turned(scan: RawData, turn: Turn, target: str) -> RawData:
     step = OrientStep.from_mapping({"turn": turn, "target": target})
