@@ -283,7 +283,7 @@ class RawData:
         return replace(self, patterns=ArrayInMemory(patterns))
 
     def energies(self, indices: Integer[np.ndarray, " n"] | None = None) -> Float64[np.ndarray, " n"]:
-        """Return Σ amplitude² of patterns, all if ``indices`` is None, looking at every number on the way.
+        """Return Σ amplitude² of the good pixels of patterns, all if ``indices`` is None; every number is looked at.
 
         Raises
         ------
@@ -292,8 +292,8 @@ class RawData:
         """
         if self.energy is not None:
             return self.energy if indices is None else self.energy[indices]
-        rows = None if indices is None else indices.astype(np.int64)
-        return energy_sums(self.patterns, measurement=self.measurement, rows=rows, path=self.path)
+        bad, rows = self.bad_pixels, None if indices is None else indices.astype(np.int64)
+        return energy_sums(self.patterns, measurement=self.measurement, rows=rows, bad_pixels=bad, path=self.path)
 
     def rms_input_scale(self, indices: Integer[np.ndarray, " n"] | None = None) -> float:
         """Return √((N/2)² / mean Σ amplitude²) over some patterns, the scale that networks are fed with."""

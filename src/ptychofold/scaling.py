@@ -12,7 +12,7 @@ from math import isfinite, sqrt
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64, Real
+from jaxtyping import Bool, Float64, Int64, Real
 
 from ptychofold.errors import DomainError
 from ptychofold.formats.origins import check_rows
@@ -117,6 +117,7 @@ def energy_sums(
     *,
     measurement: Measurement,
     rows: Int64[np.ndarray, " n"] | None = None,
+    bad_pixels: Bool[np.ndarray, "N N"] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     path: Path | None = None,
 ) -> Float64[np.ndarray, " n"]:
@@ -130,6 +131,8 @@ def energy_sums(
         What the patterns' numbers are; amplitudes are squared, intensities are not.
     rows
         Patterns to sum, in this order; all if None.
+    bad_pixels
+        (N, N), True where a number is not to be summed, such as the marker of a masked pixel.
     chunk_bytes
         Stored bytes to read at a time; at least one pattern is.
     path
@@ -147,7 +150,7 @@ def energy_sums(
     [1440000.0, 1440000.0]
     """
     reduce = _squares if measurement == "amplitude" else _values
-    return _sums(source, reduce, rows=rows, chunk_bytes=chunk_bytes, path=path)
+    return _sums(source, reduce, rows=rows, bad_pixels=bad_pixels, chunk_bytes=chunk_bytes, path=path)
 
 
 def amplitude_sums(source: ArraySource, *, measurement: Measurement) -> Float64[np.ndarray, " scan"]:
@@ -160,11 +163,12 @@ def squared_count_sums(
     source: ArraySource,
     *,
     rows: Int64[np.ndarray, " n"] | None = None,
+    bad_pixels: Bool[np.ndarray, "N N"] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     path: Path | None = None,
 ) -> Float64[np.ndarray, " n"]:
     """Return Σ I² of each pattern of counts; parameters and errors as in `energy_sums`."""
-    return _sums(source, _squares, rows=rows, chunk_bytes=chunk_bytes, path=path)
+    return _sums(source, _squares, rows=rows, bad_pixels=bad_pixels, chunk_bytes=chunk_bytes, path=path)
 
 
 def _sums(
@@ -174,6 +178,7 @@ def _sums(
     rows: Int64[np.ndarray, " n"] | None,
     chunk_bytes: int,
     path: Path | None,
+    bad_pixels: Bool[np.ndarray, "N N"] | None = None,
 ) -> Float64[np.ndarray, " n"]:
     n_pixels = source.shape[1] * source.shape[2]
     step = max(1, chunk_bytes // (n_pixels * source.dtype.itemsize))
@@ -182,7 +187,8 @@ def _sums(
         wanted = np.arange(part.start, part.stop) if rows is None else rows[part]
         patterns = source.read(part if rows is None else wanted)
         check_rows(patterns, source=source, rows=wanted, path=path)
-        sums[part] = reduce(patterns.reshape(-1, n_pixels))
+        flat = patterns.reshape(-1, n_pixels)
+        sums[part] = reduce(flat if bad_pixels is None else flat[:, ~bad_pixels.ravel()])
     return sums
 
 

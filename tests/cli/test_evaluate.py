@@ -14,6 +14,7 @@ from ptychofold.config import SimulationConfig
 from ptychofold.physics import simulate_scan
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.alignment import resampled
+from ptychofold.testing import make_scan
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,7 @@ def test_an_object_is_as_good_as_itself(files: tuple[str, str]) -> None:
     assert found["ssim"]["phase"] == pytest.approx(1)
     assert found["mean_absolute_error"]["complex"] == pytest.approx(0, abs=1e-6)
     assert found["resolution_px"]["half_bit"] is None
+    assert found["exceeds"]["half_bit"] is True
     assert found["ambiguities"]["scale"] == pytest.approx(1)
     assert len(found["ring_frequency"]) == len(found["ring_correlation"])
 
@@ -40,6 +42,19 @@ def test_two_objects_are_compared_in_a_table_and_a_picture(files: tuple[str, str
     for word in ("SSIM", "PSNR / dB", "data range", "taken out of A", "ring correlation over", "shift (0, 0) px"):
         assert word in result.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_objects_that_nowhere_correlate_do_not_read_like_perfect_ones(tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in ("a.npz", "b.npz")]
+    for seed, file in enumerate(files):
+        rng = np.random.default_rng(seed)
+        noise = (rng.standard_normal((64, 64)) + 1j * rng.standard_normal((64, 64))).astype(np.complex64)
+        replace(make_scan(n_scan=9, N=16), object=noise).to_file(file)
+    said = {
+        other: CliRunner().invoke(app, ["evaluate", files[0], other, "--whole", "--no-shift"]).stdout for other in files
+    }
+    assert "1 bit at no frequency" in said[files[0]]
+    assert "1 bit at every frequency" in said[files[1]]
 
 
 @pytest.mark.parametrize(("name", "begins"), [("a.pdf", b"%PDF"), ("a.svg", b"<?xml")])

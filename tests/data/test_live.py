@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -268,3 +269,16 @@ def test_a_dataset_trains_on_what_has_been_measured_so_far(scan: RawData, store:
     grown = store.append(*part(scan, 10, 40))
     dataset = GroupedDataset(grown.scan, GroupingConfig(grid=(2, 2), n_neighbors=5, seed=0))
     assert dataset.load().diffraction.shape[1:] == (4, N, N)
+
+
+def test_the_energy_of_appended_patterns_leaves_out_bad_pixels(tmp_path: Path) -> None:
+    scan = make_scan(n_scan=9, N=N, n_bad_pixels=3)
+    assert scan.bad_pixels is not None
+    patterns = scan.patterns.read(slice(0, 9)).copy()
+    patterns[:, scan.bad_pixels] = np.iinfo(patterns.dtype).max
+    head = np.arange(4)
+    begun = replace(scan.with_patterns(patterns).subset(head), file_rows=None)
+    store = PatternStore.create(begun, tmp_path / "live", live=True)
+    with StoreWriter(store.directory) as writer:
+        writer.append(patterns[4:], scan.positions[4:])
+    assert np.array_equal(PatternStore.open(store.directory).scan.energies(), scan.energies())

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,9 +7,10 @@ import torch
 
 from ptychofold.config import GroupingConfig, ModelConfig
 from ptychofold.data import GroupBatch, GroupedDataset, MixtureDataset
+from ptychofold.data.store import PatternStore
 from ptychofold.errors import CheckpointError, ConfigError, ShapeError
 from ptychofold.models import DataContract, PtychographyModel
-from ptychofold.physics import AmplitudeScaling, Geometry
+from ptychofold.physics import AmplitudeScaling, CountIntensityScaling, Geometry
 from ptychofold.raw_data import RawData
 from ptychofold.testing import make_scan
 
@@ -186,3 +188,21 @@ def test_unknown_units_agree_with_all_and_known_ones_must_match() -> None:
 def test_a_contract_of_other_facts_is_refused() -> None:
     with pytest.raises(CheckpointError, match="facts of a data contract; found"):
         DataContract.from_dict({"N": 16, "colour": "red"})
+
+
+def test_the_marker_of_a_bad_pixel_changes_no_statistic_of_a_model(tmp_path: Path) -> None:
+    clean = make_scan(n_scan=9, N=16, n_bad_pixels=3)
+    assert clean.bad_pixels is not None
+    patterns = clean.patterns.read(slice(0, 9)).astype(np.uint32)
+    patterns[:, clean.bad_pixels] = np.iinfo(np.uint32).max
+    marked = clean.with_patterns(patterns)
+    stored = PatternStore.create(marked, tmp_path / "store").scan
+    expected = PtychographyModel.for_scan(clean, ModelConfig())
+    for scan in (marked, stored):
+        model = PtychographyModel.for_scan(scan, ModelConfig())
+        assert (model.scaling, model.config.probe_scaling) == (expected.scaling, "given")
+        assert np.array_equal(scan.energies(), clean.energies())
+        every = np.arange(9)
+        assert CountIntensityScaling.from_scan(scan, training=every) == CountIntensityScaling.from_scan(
+            clean, training=every
+        )

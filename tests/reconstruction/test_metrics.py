@@ -155,6 +155,16 @@ def test_thresholds_follow_their_formulas() -> None:
     assert rings.frequency[-1] <= 0.5
 
 
+def test_no_resolution_is_told_apart_by_whether_anything_correlates() -> None:
+    same = np.random.default_rng(0).standard_normal((48, 48))
+    other = np.random.default_rng(1).standard_normal((48, 48))
+    alike, apart = (metrics.fourier_ring_correlation(same, image) for image in (same, other))
+    assert alike.resolution(snr=4) is None
+    assert apart.resolution(snr=4) is None
+    assert alike.exceeds(snr=4)
+    assert not apart.exceeds(snr=4)
+
+
 def test_the_resolution_is_where_the_correlation_falls_and_not_where_it_begins() -> None:
     rings = metrics.RingCorrelation(
         frequency=np.arange(5) * 0.1,

@@ -147,3 +147,12 @@ def test_a_frame_holds_every_patch_and_keeps_the_one_that_is_known() -> None:
     assert shift.tolist() == [6.0, 0.0]
     assert shape == (31 + 6 + 8, 48)
     assert object_frame(positions, 16, (50, 50))[0] == (50, 50)
+
+
+def test_the_coordinates_of_a_stage_leave_no_empty_object_before_the_scan() -> None:
+    positions = np.array([[2.5, 40.0], [30.2, 9.0]])
+    shape, shift = object_frame(positions + np.array([0.0, 1e6]), 16)
+    assert shift.tolist() == [6.0, 8.0 - 1_000_009.0]
+    assert shape == (31 + 6 + 8, 31 + 16)
+    near = object_frame(positions + 20, 16)
+    assert near[1].tolist() == [0.0, 0.0]

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from ptychofold.errors import ConfigError, DivergenceError, DomainError, ShapeError
 from ptychofold.patches import extract_patches
+from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction import PredictedPatches, Stitcher, covering_groups, stitch
+from ptychofold.reconstruction.stitching import fit_scale
 from ptychofold.testing import coordinate_ramp, make_scan
 
 N = 16
@@ -163,3 +166,12 @@ def test_patches_of_several_scans_or_of_a_part_are_refused() -> None:
         stitch([first, first._replace(experiment=first.experiment + 1)], SCAN)
     with pytest.raises(ShapeError, match="found none of 10, such as 0"):
         stitch(others, SCAN)
+
+
+@pytest.mark.parametrize("unit", [0.01, 1.0, 100.0])
+def test_where_hardly_any_photon_was_counted_the_energies_set_the_scale(unit: float) -> None:
+    scan = make_scan(n_scan=64, N=N, step=2.0, n_photons=8, phantom="random_phase")
+    dim = replace(scan, probe=scan.probe * np.float32(unit))
+    assert dim.object is not None
+    found = fit_scale(dim, dim.object, dim.probe, dim.positions, geometry=Geometry())
+    assert found * unit == pytest.approx(1, abs=0.1)

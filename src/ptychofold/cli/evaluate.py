@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparable", "Measured", "evaluate", "measured", "on_one_pixel", "read_object"]
 
-Facts = dict[str, dict[str, float | None] | list[float] | list[int]]
+Facts = dict[str, dict[str, float | None] | dict[str, bool] | list[float] | list[int]]
 SMALLEST = 16
 """Side in pixels of the smallest field that is compared by itself."""
 SAME = 0.25
@@ -154,6 +154,11 @@ def measured(pair: "AlignedObjects", rings: "RingCorrelation", *, pixel_m: float
         "resolution_m": {
             name: None if period is None or pixel_m is None else period * pixel_m for name, period in periods.items()
         },
+        "exceeds": {
+            "half_bit": rings.exceeds(bits=0.5),
+            "one_bit": rings.exceeds(bits=1.0),
+            "snr_1": rings.exceeds(snr=1),
+        },
         "ambiguities": {
             "scale": found.scale,
             "phase_rad": found.phase_rad,
@@ -209,18 +214,18 @@ def ambiguities_line(pair: "AlignedObjects") -> str:
 def correlation_line(pair: "AlignedObjects", rings: "RingCorrelation", pixel_m: float | None) -> str:
     """Say where the correlation of rings falls below each threshold."""
     periods = {
-        "1/2 bit": rings.resolution(bits=0.5),
-        "1 bit": rings.resolution(bits=1.0),
-        "SNR 1": rings.resolution(snr=1),
+        "1/2 bit": (rings.resolution(bits=0.5), rings.exceeds(bits=0.5)),
+        "1 bit": (rings.resolution(bits=1.0), rings.exceeds(bits=1.0)),
+        "SNR 1": (rings.resolution(snr=1), rings.exceeds(snr=1)),
     }
     return f"ring correlation over {' × '.join(map(str, pair.test.shape))} px falls below " + ", ".join(
-        f"{name} at {_period(period, pixel_m)}" for name, period in periods.items()
+        f"{name} at {_period(period, pixel_m, exceeds=exceeds)}" for name, (period, exceeds) in periods.items()
     )
 
 
-def _period(period: float | None, pixel_m: float | None) -> str:
+def _period(period: float | None, pixel_m: float | None, *, exceeds: bool) -> str:
     if period is None:
-        return "no frequency"
+        return "no frequency" if exceeds else "every frequency"
     return f"{period:.2f} px" + ("" if pixel_m is None else f" = {quantity(period * pixel_m * 1e9, 'nm')}")
 
 

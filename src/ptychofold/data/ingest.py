@@ -39,7 +39,7 @@ from ptychofold.errors import DataError, StoreError
 from ptychofold.formats.origins import files_of
 from ptychofold.raw_data import RawData
 from ptychofold.scaling import energy_sums
-from ptychofold.typing import ArraySource, Measurement
+from ptychofold.typing import ArraySource
 
 __all__ = ["OnProgress", "ingest"]
 
@@ -173,7 +173,7 @@ def _fill(scan: RawData, partial: Path, plan: Manifest, *, on_progress: OnProgre
     """Write every array into the partial store and return its manifest."""
     for name, array in _sidecars(scan).items():
         _write_array(partial, name, array)
-    writer = _Writer(partial, plan.arrays["patterns"], measurement=scan.measurement, path=scan.metadata.source)
+    writer = _Writer(partial, plan.arrays["patterns"], scan=scan)
     with writer.opened(fresh=not _same_plan(partial, plan)) as n_done:
         if n_done:
             logger.info("%s: going on after %d finished blocks", partial, n_done)
@@ -228,13 +228,13 @@ def _copy(source: ArraySource, writer: "_Writer", *, first: int, on_progress: On
 class _Writer:
     """Patterns of a partial store: blocks go in one after the other, their checksums into the journal."""
 
-    def __init__(self, partial: Path, record: ArrayRecord, *, measurement: Measurement, path: str | None) -> None:
+    def __init__(self, partial: Path, record: ArrayRecord, *, scan: RawData) -> None:
         self.record = record
         self.energy: Float64[np.ndarray, " scan"] = np.zeros(record.shape[0])
         self.checksums: list[int] = []
         self._partial = partial
-        self._measurement = measurement
-        self._path = None if path is None else Path(path)
+        self._measurement, self._bad_pixels = scan.measurement, scan.bad_pixels
+        self._path = None if scan.metadata.source is None else Path(scan.metadata.source)
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         self._passes_cache = record.file_bytes > CACHED_SHARE * memory
         self._file = self._journal = -1
@@ -292,7 +292,13 @@ class _Writer:
 
     def _sum(self, block: Shaped[np.ndarray, "rows N N"], start: int) -> None:
         rows = np.arange(start, start + len(block))
-        self.energy[rows] = energy_sums(_Block(block, start), measurement=self._measurement, rows=rows, path=self._path)
+        self.energy[rows] = energy_sums(
+            _Block(block, start),
+            measurement=self._measurement,
+            rows=rows,
+            bad_pixels=self._bad_pixels,
+            path=self._path,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """InnerGroups: groups around the inner part of the field of one or several scans, gathered in any order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -117,7 +118,9 @@ class InnerGroups(Dataset[GroupBatch]):
 def amplitude_constants(scan: RawData) -> tuple[float, float]:
     """Return the RMS and the physics constant of PtychoPINN's PyTorch side over all patterns of a scan."""
     amplitude = amplitude_sums(scan.patterns, measurement=scan.measurement)
-    return torch_rms_scale(float(scan.energies().mean()), scan.N), physics_scale(float(amplitude.mean()))
+    # that side knows no mask: both constants are those of all pixels
+    energy = scan.energies() if scan.bad_pixels is None else replace(scan, bad_pixels=None, energy=None).energies()
+    return torch_rms_scale(float(energy.mean()), scan.N), physics_scale(float(amplitude.mean()))
 
 
 def group_constants(diffraction: Float32[Tensor, "B C N N"]) -> tuple[Float32[Tensor, " B"], Float32[Tensor, " B"]]:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from ptychofold.data.appends import MOST_LINES, AppendLog, read_store, remove_logs
-from ptychofold.data.arrays import array_path
+from ptychofold.data.arrays import array_path, load_array
 from ptychofold.data.files import locked, npy_header, write_all, writing_explained
 from ptychofold.data.manifest import Manifest
 from ptychofold.errors import DtypeError, ShapeError, StoreError
@@ -51,6 +51,8 @@ class StoreWriter:
             self._manifest = read_store(self.directory)
             self._check_live(self._manifest)
             self._files = {name: self._open(name, stack) for name in GROWING}
+            mask = self._manifest.arrays.get("bad_pixels")
+            self._bad_pixels = None if mask is None else load_array(self.directory, "bad_pixels", mask)
             self._log = AppendLog.begun(self.directory, self._manifest, durable=False)
             stack.callback(self._close_log)
             self._resources = stack.pop_all()
@@ -116,7 +118,9 @@ class StoreWriter:
         last_index = self._last_scan_index()
         rows = {
             "patterns": np.ascontiguousarray(kept),
-            "energy": energy_sums(ArrayInMemory(kept), measurement=self._manifest.measurement),
+            "energy": energy_sums(
+                ArrayInMemory(kept), measurement=self._manifest.measurement, bad_pixels=self._bad_pixels
+            ),
             "positions": positions[good].astype(np.float64),
             "positions_nominal": nominal[good].astype(np.float64),
             "scan_index": np.full(len(kept), last_index, np.int64),

@@ -67,7 +67,7 @@ class AmplitudeScaling:
         training
             Scan points of the training split; no other pattern is read.
         """
-        energy = scaling.energy_sums(scan.patterns, measurement=scan.measurement, rows=training)
+        energy = _energies(scan, training)
         return cls(
             N=scan.N, rms_input_scale=scaling.rms_input_scale(float(energy.mean()), scan.N), n_patterns=len(training)
         )
@@ -125,7 +125,7 @@ class CountIntensityScaling:
     def from_scan(cls, scan: RawData, *, training: Int64[np.ndarray, " n"]) -> Self:
         """Measure a scan; see `AmplitudeScaling.from_scan`."""
         squared = _squared_count_sums(scan, training)
-        total = scaling.energy_sums(scan.patterns, measurement=scan.measurement, rows=training)
+        total = _energies(scan, training)
         return cls(
             N=scan.N,
             rms_input_scale=scaling.rms_input_scale_counts(float(squared.mean()), scan.N),
@@ -207,11 +207,16 @@ def scaling_from_dict(values: Mapping[str, object]) -> ScalingProfile:
     return profile(**numbers)  # type: ignore[arg-type]
 
 
+def _energies(scan: RawData, rows: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    return scaling.energy_sums(scan.patterns, measurement=scan.measurement, rows=rows, bad_pixels=scan.bad_pixels)
+
+
 def _squared_count_sums(scan: RawData, rows: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    bad = scan.bad_pixels
     if scan.measurement == "intensity":
-        return scaling.squared_count_sums(scan.patterns, rows=rows)
+        return scaling.squared_count_sums(scan.patterns, rows=rows, bad_pixels=bad)
     sums = [
-        scaling.squared_count_sums(ArrayInMemory(intensity_from_amplitude(scan.amplitude(part))))
+        scaling.squared_count_sums(ArrayInMemory(intensity_from_amplitude(scan.amplitude(part))), bad_pixels=bad)
         for part in np.array_split(rows, ceil(len(rows) * scan.N**2 / CHUNK_PIXELS))
     ]
     return np.concatenate(sums)

@@ -178,7 +178,8 @@ class RingCorrelation:
     def resolution(self, *, bits: float | None = None, snr: float | None = None) -> float | None:
         """Return the period in pixels at which the correlation first falls below a threshold; None if it never does.
 
-        Rings below it before any is above do not count: the lowest hold a few pixels and what is left of a ramp.
+        Rings below it before any is above do not count: the lowest hold a few pixels and what is left of a ramp. So
+        there is none either if the correlation is below it all along, see `exceeds`.
 
         Parameters
         ----------
@@ -192,16 +193,27 @@ class RingCorrelation:
         ConfigError
             If not exactly one of them is given.
         """
-        if (bits is None) == (snr is None):
-            raise ConfigError(f"expected a threshold by bits or by snr; found bits={bits} and snr={snr}. Give one.")
-        threshold = np.full(len(self.frequency), 0.0 if snr is None else snr / (snr + 2))
-        above = self.correlation - (threshold if bits is None else self.bit_threshold(bits))
+        above = self._above(bits=bits, snr=snr)
         falls = np.flatnonzero((above[:-1] >= 0) & (above[1:] < 0))
         if not len(falls):
             return None
         last, ring = int(falls[0]), int(falls[0]) + 1
         share = above[last] / (above[last] - above[ring])
         return float(1 / (self.frequency[last] + share * (self.frequency[ring] - self.frequency[last])))
+
+    def exceeds(self, *, bits: float | None = None, snr: float | None = None) -> bool:
+        """Return whether most rings with light are above a threshold; see `resolution`, and its errors.
+
+        Where nothing correlates, a last ring of a few pixels may still be above by chance.
+        """
+        above = self._above(bits=bits, snr=snr)
+        return bool(2 * np.count_nonzero(above >= 0) > np.isfinite(above).sum())
+
+    def _above(self, *, bits: float | None, snr: float | None) -> Float64[np.ndarray, " ring"]:
+        if (bits is None) == (snr is None):
+            raise ConfigError(f"expected a threshold by bits or by snr; found bits={bits} and snr={snr}. Give one.")
+        threshold = np.full(len(self.frequency), 0.0 if snr is None else snr / (snr + 2))
+        return np.asarray(self.correlation - (threshold if bits is None else self.bit_threshold(bits)))
 
 
 def fourier_ring_correlation(

@@ -266,6 +266,9 @@ def object_frame(
 ) -> tuple[tuple[int, int], Float64[np.ndarray, " 2"]]:
     """Return the (H, W) of an object that holds every patch, and the whole pixels to add to positions for it.
 
+    The scan's frame is kept where it can be: unless patches begin before it, or so far behind its first pixel that more
+    than half of the object would be empty, as with the coordinates of a stage.
+
     Parameters
     ----------
     positions
@@ -282,5 +285,7 @@ def object_frame(
     """
     if known is not None:
         return known, np.zeros(2)
-    shift = np.maximum(0.0, N // 2 - np.floor(positions.min(axis=0)))
+    shift = N // 2 - np.floor(positions.min(axis=0))
+    spare = np.ptp(positions, axis=0) + N
+    shift = np.where((shift < 0) & (shift > -spare), 0.0, shift)
     return scan_field(positions + shift, N), shift

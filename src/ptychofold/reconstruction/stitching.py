@@ -211,7 +211,8 @@ def fit_scale(
 ) -> float:
     """Return the factor of the object that makes R least on some patterns: a weighted median of √n / A.
 
-    1 if the model is dark.
+    Where so few photons were counted that this is zero, the factor that makes the energies equal; 1 if the model or
+    the patterns are dark.
     """
     rows = spread_rows(len(scan), N_SCALED)
     model = ForwardModel(torch.tensor(probe), propagator=geometry.propagator())
@@ -227,6 +228,8 @@ def fit_scale(
     order = np.argsort(ratio)
     half = np.searchsorted(sums := np.cumsum(weight[order]), sums[-1] / 2)
     median = float(ratio[order][half])
+    if median == 0:
+        median = float(np.linalg.norm(measured[good]) / np.linalg.norm(modelled[good]))
     return median if median > 0 else 1.0
 
 
