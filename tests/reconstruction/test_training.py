@@ -337,6 +337,23 @@ def test_photons_are_divided_if_patterns_are_counts(
     assert f"sees a share of {share:g} of the photons" in caplog.text
 
 
+@pytest.mark.parametrize("unit", [1e-3, 1e-5])
+def test_amplitudes_in_a_small_unit_teach_what_others_do(unit: float) -> None:
+    counts = make_scan(n_scan=9, N=16)
+    every = np.arange(9)
+    errors = []
+    for factor in (0.01, unit):
+        scan = RawData.from_arrays(
+            patterns=counts.amplitude(every) * np.float32(factor),
+            positions=counts.positions,
+            probe=counts.probe * np.float32(factor),
+            measurement="amplitude",
+        )
+        record = fit(model_for(scan), loader_for(scan), None, QUICK.replace(epochs=3))
+        errors.append([epoch["train_loss"] for epoch in record.epochs])
+    np.testing.assert_allclose(errors[1], errors[0], rtol=1e-3)
+
+
 def test_photons_of_patterns_that_are_not_counts_cannot_be_divided() -> None:
     with pytest.raises(DomainError, match="whole counts, as split_photons is set"):
         split_photons(torch.full((1, 1, 2, 2), 0.5), share=0.5, rng=torch.Generator())

@@ -13,6 +13,10 @@ from ptychofold.physics import PATTERN_LOSSES, thin_counts, total_variation
 __all__ = ["are_counts", "good_diffraction", "objective", "patch_error", "split_photons"]
 
 
+DIMMEST = 0.1
+"""Mean counts of a pixel below which patterns are brought to this mean before a loss compares them."""
+
+
 def objective(
     model: PtychographyModel,
     seen: GroupBatch,
@@ -46,7 +50,7 @@ def objective(
     total = torch.zeros((), device=judged.device)
     with torch.autocast(judged.device.type, enabled=False):
         if config.mode != "supervised":
-            parts["pattern_loss"] = _pattern_error(output, seen, judged, config, share=share)
+            parts["pattern_loss"] = _pattern_error(output, seen, judged, config, share=share, unit=_count_of(model))
             total = total + parts["pattern_loss"]
         if config.mode != "unsupervised":
             weight = config.supervised_weight if config.mode == "mixed" else 1.0
@@ -148,10 +152,20 @@ def true_patches(batch: GroupBatch) -> Complex64[Tensor, "B C N N"]:
     return batch.patches
 
 
+def _count_of(model: PtychographyModel) -> float:
+    """Return what counts as one photon: less than 1 where patterns are so dim that they are hardly counts.
+
+    Amplitudes in a unit of their own, such as those divided by the largest, would else drown in the loss's background
+    and in the rounding of the optimiser.
+    """
+    return min(1.0, model.scaling.mean_energy / model.contract.N**2 / DIMMEST)
+
+
 def _pattern_error(
-    output: ModelOutput, batch: GroupBatch, judged: Tensor, config: TrainingConfig, *, share: float
+    output: ModelOutput, batch: GroupBatch, judged: Tensor, config: TrainingConfig, *, share: float, unit: float
 ) -> Tensor:
-    loss, bad, amplitude = PATTERN_LOSSES[config.loss], batch.bad_pixels, share**0.5 * output.amplitude
+    loss, bad, amplitude = PATTERN_LOSSES[config.loss], batch.bad_pixels, (share / unit) ** 0.5 * output.amplitude
+    judged = judged / unit**0.5
     if bad is None or len(bad) == 1:
         return loss(amplitude, judged, bad_pixels=None if bad is None else bad[0])
     each = [

@@ -190,7 +190,9 @@ def _photons_to_show(source: BatchSource, config: TrainingConfig) -> float:
     if config.mode == "supervised":
         return 0.0
     first = source.__getitems__(list(range(min(N_LOOKED_AT, len(source)))))
-    return SPLIT_PHOTONS if are_counts(good_diffraction(first)) else 0.0
+    amplitude = good_diffraction(first)
+    # numbers that all round to nothing are no counts, but amplitudes in a small unit
+    return SPLIT_PHOTONS if are_counts(amplitude) and bool(amplitude.square().round().any()) else 0.0
 
 
 def _trainer(config: TrainingConfig, diary: _Diary, *, monitor: str) -> Trainer:
