@@ -65,7 +65,7 @@ def test_a_fit_goes_on_from_a_saved_result(folder: Path, tmp_path: Path, start: 
 
 
 def test_a_result_is_ground_truth_for_training(folder: Path) -> None:
-    run = RunConfig.from_overrides({"scan": str(folder / "result.npz")}, ["training.mode=supervised"])
+    run = RunConfig.from_mapping({"scan": str(folder / "result.npz")}, overrides=["training.mode=supervised"])
     _, training, _ = prepare_run(run)
     batch = next(iter(training))
     truth = Reconstruction.from_file(folder / "result.npz")

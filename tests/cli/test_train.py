@@ -56,7 +56,7 @@ def test_a_run_goes_on_where_it_stopped(file: Path, tmp_path: Path) -> None:
 
 
 def test_the_losses_of_an_interrupted_run_are_kept(file: Path, tmp_path: Path) -> None:
-    run = RunConfig.from_overrides({"scan": str(file)}, [*SHORT, f"training.output_dir={str(tmp_path)!r}"])
+    run = RunConfig.from_mapping({"scan": str(file)}, overrides=[*SHORT, f"training.output_dir={str(tmp_path)!r}"])
 
     def stop(done: int, _total: int, _loss: float) -> None:
         if done == 2:
@@ -74,7 +74,7 @@ def test_the_losses_of_an_interrupted_run_are_kept(file: Path, tmp_path: Path) -
 
 
 def test_a_run_that_is_refused_leaves_the_directory_as_it_was(file: Path, tmp_path: Path) -> None:
-    run = RunConfig.from_overrides({"scan": str(file)}, [*SHORT, f"training.output_dir={str(tmp_path)!r}"])
+    run = RunConfig.from_mapping({"scan": str(file)}, overrides=[*SHORT, f"training.output_dir={str(tmp_path)!r}"])
     train_run(run)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert before.keys() == {"run.toml", "model.safetensors", "history.json", "last.ckpt"}
@@ -88,7 +88,7 @@ def test_a_run_that_is_refused_leaves_the_directory_as_it_was(file: Path, tmp_pa
 
 
 def test_a_directory_never_holds_files_of_two_runs(file: Path, tmp_path: Path) -> None:
-    run = RunConfig.from_overrides({"scan": str(file)}, [*SHORT, f"training.output_dir={str(tmp_path)!r}"])
+    run = RunConfig.from_mapping({"scan": str(file)}, overrides=[*SHORT, f"training.output_dir={str(tmp_path)!r}"])
     train_run(run)
     diverging = ["training.learning_rate=1e30", "training.gradient_clip=1e30", "training.schedule=constant"]
     other = RunConfig.from_file(tmp_path / "run.toml", overrides=diverging)
@@ -103,7 +103,7 @@ def test_a_run_is_repeated_in_its_own_directory_wherever_it_is_moved(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    train_run(RunConfig.from_overrides({"scan": str(file)}, [*SHORT, "training.output_dir=first"]))
+    train_run(RunConfig.from_mapping({"scan": str(file)}, overrides=[*SHORT, "training.output_dir=first"]))
     (tmp_path / "first").rename(tmp_path / "second")
     again = RunConfig.from_file("second/run.toml")
     assert again.training.output_dir == Path("second")
@@ -138,7 +138,7 @@ def test_a_larger_grid_takes_as_many_neighbors_as_it_needs(file: Path, tmp_path:
 
 
 def test_bits_are_taken_as_a_number_too(file: Path) -> None:
-    run = RunConfig.from_overrides({"scan": str(file)}, ["training.precision=32"])
+    run = RunConfig.from_mapping({"scan": str(file)}, overrides=["training.precision=32"])
     assert run.training.precision == "32"
 
 
@@ -152,15 +152,22 @@ def test_bits_are_taken_as_a_number_too(file: Path) -> None:
 )
 def test_a_wrong_setting_is_told_once_by_its_full_name(file: Path, override: str, says: str) -> None:
     with pytest.raises(ConfigError, match=r"^RunConfig: ") as caught:
-        RunConfig.from_overrides({"scan": str(file)}, [override])
+        RunConfig.from_mapping({"scan": str(file)}, overrides=[override])
     assert str(caught.value).startswith(says)
     assert str(caught.value).count("found") <= 1
 
 
+def test_an_override_below_what_is_no_group_is_refused_and_leaves_the_settings_alone(file: Path) -> None:
+    settings = {"scan": str(file), "training": {"epochs": 3}}
+    with pytest.raises(ConfigError, match=r"a group of settings as scan in 'scan\.name=1'; it is '"):
+        RunConfig.from_mapping(settings, overrides=["training.epochs=5", "scan.name=1"])
+    assert settings["training"] == {"epochs": 3}
+
+
 def test_validation_and_true_patches_come_from_the_settings(file: Path) -> None:
-    run = RunConfig.from_overrides(
+    run = RunConfig.from_mapping(
         {"scan": str(file)},
-        ["split.validation=0.2", "training.mode=supervised", "training.epochs=1", "grouping.seed=3"],
+        overrides=["split.validation=0.2", "training.mode=supervised", "training.epochs=1", "grouping.seed=3"],
     )
     model, training, validation = prepare_run(run)
     assert validation is not None
@@ -171,9 +178,9 @@ def test_validation_and_true_patches_come_from_the_settings(file: Path) -> None:
 
 
 def test_positions_are_refined_for_the_training_points_and_used_for_the_object(file: Path) -> None:
-    run = RunConfig.from_overrides(
+    run = RunConfig.from_mapping(
         {"scan": str(file)},
-        [
+        overrides=[
             *("split.validation=0.3", "model.refine_positions=true", "model.lift_steps=1", "grouping.grid=[2, 2]"),
             *("training.epochs=1", "training.position_learning_rate=0.5", "training.accelerator='cpu'"),
         ],
@@ -189,7 +196,7 @@ def test_positions_are_refined_for_the_training_points_and_used_for_the_object(f
 
 
 def test_positions_are_not_refined_of_points_that_groups_do_not_count(file: Path) -> None:
-    run = RunConfig.from_overrides({"scan": str(file)}, ["split.validation=0.3", "model.refine_positions=true"])
+    run = RunConfig.from_mapping({"scan": str(file)}, overrides=["split.validation=0.3", "model.refine_positions=true"])
     _, training, _ = prepare_run(run)
     whole = PtychographyModel.for_scan(RawData.from_file(file), run.model)
     with pytest.raises(ConfigError, match="the 25 scan points whose positions are refined; found groups of 1"):
@@ -220,9 +227,9 @@ def test_a_store_is_not_completed(file: Path, tmp_path: Path) -> None:
 
 
 def test_settings_survive_the_way_through_a_file(file: Path, tmp_path: Path) -> None:
-    run = RunConfig.from_overrides(
+    run = RunConfig.from_mapping(
         {"scan": str(file)},
-        [
+        overrides=[
             "model.size=base",
             "reading.detector_pixel_m=[1e-4, 2e-4]",
             "training.output_dir=out",
@@ -245,7 +252,7 @@ def test_groups_without_a_seed_are_drawn_by_one_so_that_the_run_can_be_repeated(
 
 def test_an_unknown_setting_is_named(file: Path) -> None:
     with pytest.raises(ConfigError, match="colour"):
-        RunConfig.from_overrides({"scan": str(file)}, ["model.colour=red"])
+        RunConfig.from_mapping({"scan": str(file)}, overrides=["model.colour=red"])
 
 
 def test_the_command_is_registered() -> None:

@@ -35,7 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(folder: Path, *names: str, overrides: tuple[str, ...] = ()) -> RunConfig:
     scans = [str(folder / name) for name in names]
-    return RunConfig.from_overrides({"scan": scans}, ["model.lift_steps=1", "training.accelerator=cpu", *overrides])
+    return RunConfig.from_mapping(
+        {"scan": scans}, overrides=["model.lift_steps=1", "training.accelerator=cpu", *overrides]
+    )
 
 
 def test_scans_become_one_model_and_the_file_that_repeats_it(folder: Path, tmp_path: Path) -> None:

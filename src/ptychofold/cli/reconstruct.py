@@ -1,6 +1,5 @@
 """``ptychofold reconstruct``: a scan becomes an object."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -180,9 +179,9 @@ def _config(engine: Engine, overrides: list[str], *, positions: bool) -> "Gradie
     from ptychofold.config import GradientConfig, PtychiConfig
 
     if engine is Engine.gradient:
-        return GradientConfig.from_toml(os.devnull, overrides=["position_learning_rate=1"] * positions + overrides)
+        return GradientConfig.from_mapping({}, overrides=["position_learning_rate=1"] * positions + overrides)
     method = f"method={engine.value.removeprefix('ptychi:')}"
-    return PtychiConfig.from_toml(os.devnull, overrides=["position_step=0.3"] * positions + [*overrides, method])
+    return PtychiConfig.from_mapping({}, overrides=["position_step=0.3"] * positions + [*overrides, method])
 
 
 def _geometry(near_field: tuple[float, float, float] | None) -> "Geometry | None":

@@ -1,6 +1,5 @@
 """``ptychofold simulate``: a scan of a known object, saved like a measured one."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -57,7 +56,7 @@ def simulate(
     if dose:
         named["n_photons"] = dose
     overrides = [*(f"{name}={value}" for name, value in named.items()), *(settings or ())]
-    config = SimulationConfig.from_toml(os.devnull, overrides=overrides)
+    config = SimulationConfig.from_mapping({}, overrides=overrides)
     if not dose:
         config = config.replace(n_photons=None)
     geometry = Geometry(wavelength_m=wavelength, pixel_size_m=None if pixel is None else (pixel, pixel))

@@ -105,7 +105,7 @@ def open_run(files: list[Path], overrides: list[str], *, gridsize: int | None = 
     settings: dict[str, object] = {"scan": names[0] if len(names) == 1 else names}
     if gridsize is not None and gridsize**2 > GroupingConfig().n_neighbors:
         settings["grouping"] = {"n_neighbors": gridsize**2}
-    return RunConfig.from_overrides(settings, overrides)
+    return RunConfig.from_mapping(settings, overrides=overrides)
 
 
 def losses_table(record: "TrainingRecord") -> "Table":

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -39,9 +40,24 @@ class Config(BaseModel):
             raise ConfigError(_explain(type(self), error)) from None
 
     @classmethod
-    def from_mapping(cls, settings: Mapping[str, object]) -> Self:
-        """Build from a mapping such as a parsed TOML table."""
-        return cls(**settings)
+    def from_mapping(cls, settings: Mapping[str, object], *, overrides: Sequence[str] = ()) -> Self:
+        """Build from a mapping such as a parsed TOML table, then apply overrides as `from_toml` does.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is unknown or wrong.
+
+        Examples
+        --------
+        >>> from ptychofold.config import GroupingConfig
+        >>> GroupingConfig.from_mapping({"n_neighbors": 5}, overrides=["grid=[2, 2]"]).C
+        4
+        """
+        chosen = deepcopy(dict(settings))
+        for assignment in overrides:
+            _override(chosen, assignment)
+        return cls(**chosen)
 
     @classmethod
     def from_toml(cls, path: str | Path, *, table: str | None = None, overrides: Sequence[str] = ()) -> Self:
@@ -69,10 +85,8 @@ class Config(BaseModel):
             if table not in settings:
                 raise ConfigError(f"{path}: expected a table [{table}]; found {', '.join(settings) or 'nothing'}.")
             settings = settings[table]
-        for assignment in overrides:
-            _override(settings, assignment)
         try:
-            return cls.from_mapping(settings)
+            return cls.from_mapping(settings, overrides=overrides)
         except ConfigError as error:
             if overrides:
                 raise
@@ -93,7 +107,10 @@ def _override(settings: dict[str, Any], assignment: str) -> None:
         value = text
     *groups, leaf = name.strip().split(".")
     for group in groups:
-        settings = settings.setdefault(group, {})
+        inner = settings.setdefault(group, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"Expected a group of settings as {group} in {assignment!r}; it is {inner!r}.")
+        settings = inner
     settings[leaf] = value
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Self
 
 import numpy as np
@@ -94,20 +93,6 @@ class RunConfig(Config):
         output = run.training.output_dir
         training = run.training if output is None else run.training.replace(output_dir=folder / output)
         return run.moved_to(folder).replace(training=training)
-
-    @classmethod
-    def from_overrides(cls, settings: Mapping[str, object], overrides: Sequence[str]) -> Self:
-        """Build from a few settings and ``"group.name=value"`` overrides, without a file.
-
-        Raises
-        ------
-        ConfigError
-            If a setting is unknown or wrong.
-        """
-        with TemporaryDirectory() as folder:
-            file = Path(folder) / RUN_FILE
-            file.write_text("\n".join(_toml(settings)), encoding="utf-8")
-            return cls.from_toml(file, overrides=overrides)
 
     @property
     def scans(self) -> tuple[Path, ...]:
