@@ -61,7 +61,7 @@ def _only(diagnosis: Diagnosis, subject: str) -> Finding:
     return next(finding for finding in diagnosis.findings if finding.subject == subject)
 
 
-@pytest.mark.usefixtures("short_trials")
+@pytest.mark.usefixtures("short_trials", "unchecked_signatures")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_named_and_never_passes(fault: Fault, clean: RawData, tmp_path: Path) -> None:
     subject, level = NAMED[fault]
@@ -76,7 +76,7 @@ def test_every_fault_is_looked_for() -> None:
     assert set(NAMED) == set(FAULTS)
 
 
-@pytest.mark.usefixtures("short_trials")
+@pytest.mark.usefixtures("short_trials", "unchecked_signatures")
 def test_a_clean_scan_goes(clean: RawData) -> None:
     stages: list[str] = []
     diagnosis = examine(clean, on_stage=stages.append)
@@ -144,12 +144,14 @@ def test_an_orientation_that_the_data_cannot_tell_is_to_be_checked(
     assert "could not be verified" in found.says
 
 
+@pytest.mark.usefixtures("unchecked_signatures")
 def test_swapped_axes_are_told_where_wrong_turns_lie_far_apart(tmp_path: Path) -> None:
     lines = make_scan(n_scan=144, N=32, step=3.0, grid="raster", n_photons=1e7, seed=12, phantom="lines")
     swapped = RawData.from_file(plant_fault("swapped axes", lines, tmp_path / "fault.npz"))
     assert rank_orientations(swapped, n_patterns=49, epochs=4).allows("identity") is False
 
 
+@pytest.mark.usefixtures("unchecked_signatures")
 def test_a_wrong_distance_does_not_pass_where_its_neighbors_explain_nearly_as_well(tmp_path: Path) -> None:
     star = make_scan(n_scan=150, N=32, step=3.0, n_modes=2, n_photons=1e6, seed=11, phantom="siemens_star")
     further = RawData.from_file(plant_fault("wrong distance", star, tmp_path / "fault.npz"))
@@ -229,6 +231,7 @@ def test_a_scan_of_mostly_dark_frames_is_examined_and_they_are_named(clean: RawD
     assert "least_dose" in str(found.fix)
 
 
+@pytest.mark.usefixtures("unchecked_signatures")
 def test_dark_frames_are_left_out_of_trials_which_need_some_light(
     clean: RawData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

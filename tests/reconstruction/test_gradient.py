@@ -129,6 +129,7 @@ def _middle(values: np.ndarray) -> np.ndarray:
     return values[16:-16, 16:-16]
 
 
+@pytest.mark.usefixtures("unchecked_signatures")
 def test_a_simulated_object_is_found_from_nothing(scan: RawData) -> None:
     assert scan.object is not None
     blank = replace(scan, object=None, probe=scan.probe * 7)
@@ -147,6 +148,7 @@ def test_a_simulated_object_is_found_from_nothing(scan: RawData) -> None:
     assert result.coverage.shape == result.object.shape
 
 
+@pytest.mark.usefixtures("unchecked_signatures")
 def test_positions_that_were_wrong_are_found() -> None:
     true = make_scan(n_scan=64, N=32, step=3.0, n_photons=1e6, seed=2)
     wrong = replace(
@@ -176,6 +178,7 @@ def test_modes_are_orthogonal_and_strongest_first() -> None:
     assert reconstruct(scan, GradientConfig(epochs=1, n_modes=1)).probe.shape == (1, 32, 32)
 
 
+@pytest.mark.usefixtures("unchecked_signatures")
 def test_a_near_field_scan_is_found_with_its_geometry(scan: RawData) -> None:
     geometry = Geometry.of(NEAR)
     assert scan.object is not None

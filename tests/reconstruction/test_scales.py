@@ -12,6 +12,8 @@ from ptychofold.reconstruction import scales
 from ptychofold.reconstruction.scales import ScaleRanking, rank_scales
 from ptychofold.testing import make_scan
 
+pytestmark = pytest.mark.usefixtures("unchecked_signatures")
+
 NPZ = Path(__file__).parents[3] / "shared" / "data" / "siemens_n128.npz"
 
 
