@@ -19,6 +19,7 @@ from ptychofold.errors import DataError, FormatError, GroupingError
 from ptychofold.grouping import group_scan
 from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
+from ptychofold.reconstruction.frame_order import rank_delays
 from ptychofold.reconstruction.orientation import OrientationRanking, rank_orientations
 from ptychofold.reconstruction.scales import ScaleRanking, rank_scales
 from ptychofold.reconstruction.trials import CLEAR_RISE
@@ -32,6 +33,8 @@ UNFIT_FOR_TRIALS = frozenset({"position unit", "overlap", "scan points"})
 """Findings of positions that leave nothing to reconstruct."""
 LEAST_PATTERNS = 4
 """Patterns with light in them that trials need: some to fit, and one that is foretold."""
+LEAST_ORDERED = 40
+"""Patterns that a scan must have for its order to be looked at."""
 EPOCHS = 20
 """Passes over the patterns that a time is predicted for."""
 BATCH = 16
@@ -129,6 +132,7 @@ def _trial_findings(scan: RawData, tell: Progress) -> Iterator[Finding]:
         )
     else:
         yield _distance(rank_scales(scan))
+        yield from _frame_order(scan)
     epochs_each = 8 * ranking.n_patterns
     side = min(scan.N, 64) if Geometry.of_scan(scan.metadata).propagation == "far_field" else scan.N
     total = seconds / epochs_each * EPOCHS * len(scan) * (scan.N / side) ** 2
@@ -185,6 +189,23 @@ def _distance(ranking: ScaleRanking) -> Finding:
         says=f"× {ranking.best:g} explains held-out patterns better: R {ranked}",
         fix=CHECK_DISTANCE,
     )
+
+
+def _frame_order(scan: RawData) -> Iterator[Finding]:
+    """Say if the last patterns belong to the positions of their neighbors in time; nothing if they do not."""
+    if len(scan) < LEAST_ORDERED:
+        return
+    ranking = rank_delays(scan)
+    if ranking.best:
+        found = " and ".join(
+            f"{r:.4f} {'as they are' if delay == 0 else f'{delay:+d}'}" for delay, r in ranking.r_factors.items()
+        )
+        yield Finding(
+            subject="frame order",
+            level="no-go",
+            says=f"the last {ranking.n_patterns} patterns fit positions {ranking.best:+d} frame on better: R {found}",
+            fix="a frame or a position was lost: pair them by their numbers or times, and drop the one that has none",
+        )
 
 
 def _untried(why: str, fix: str) -> Iterator[Finding]:
