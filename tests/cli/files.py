@@ -97,7 +97,7 @@ def _nothing(folder: Path) -> Path:
 
 WRONG_FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "truncated zip": (_truncated, r"zip"),
-    "missing key": (_without_probe, r"expected probeGuess"),
+    "missing key": (_without_probe, r"expected a probe; .*--probe FILE .*--probe estimate "),
     "2-D positions": (_positions_2d, r"found \(3, 3\)"),
     "NaN positions": (_positions_nan, r"1 non-finite of 18"),
     "pickled payload": (_pickled, r"pickle"),
