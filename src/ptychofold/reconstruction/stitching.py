@@ -26,6 +26,8 @@ __all__ = ["StitchedObject", "Stitcher", "fit_scale", "stitch"]
 
 N_SCALED = 64
 """Patterns, evenly spread over the scan, that fix the scale."""
+BRIGHT = 0.95
+"""Share of the modelled energy whose pixels fix the scale."""
 UNLIT = 1e-6
 """Share of the largest coverage below which an object pixel counts as unlit."""
 
@@ -134,8 +136,8 @@ def stitch(
 
     Batches are taken one at a time and not kept: memory is that of one batch and of the object.
 
-    The scale is the one that makes R least on some patterns. No pattern tells the global phase; the mean of the object
-    over its coverage is made real and positive.
+    The scale is the one that gives some patterns their energy. No pattern tells the global phase; the mean of the
+    object over its coverage is made real and positive.
 
     Parameters
     ----------
@@ -209,28 +211,27 @@ def fit_scale(
     *,
     geometry: Geometry,
 ) -> float:
-    """Return the factor of the object that makes R least on some patterns: a weighted median of √n / A.
+    """Return the factor of the object that gives the patterns their energy, on some patterns.
 
-    Where so few photons were counted that this is zero, the factor that makes the energies equal; 1 if the model or
-    the patterns are dark.
+    Only pixels count that hold 95 % of the modelled energy: stray counts where the model is dark do not move the
+    factor. Energies are unbiased at any dose, where a fit of amplitudes sinks with the dose, as √n does of few counts.
+    1 if the model or the patterns are dark.
     """
     rows = spread_rows(len(scan), N_SCALED)
     model = ForwardModel(torch.tensor(probe), propagator=geometry.propagator())
     with torch.no_grad():
         modelled = model.from_object(torch.tensor(canvas), torch.from_numpy(positions[rows])).numpy()
-    measured = scan.amplitude(rows)
-    good = np.isfinite(modelled) & (modelled > 0)
+    good = np.isfinite(modelled)
     if scan.bad_pixels is not None:
         good &= ~scan.bad_pixels
-    if not good.any():
+    expected, measured = np.square(modelled[good], dtype=np.float64), scan.amplitude(rows)[good]
+    order = np.argsort(-expected)
+    sums = np.cumsum(expected[order])
+    if not len(sums) or sums[-1] == 0:
         return 1.0
-    ratio, weight = (measured[good] / modelled[good]).astype(np.float64), modelled[good].astype(np.float64)
-    order = np.argsort(ratio)
-    half = np.searchsorted(sums := np.cumsum(weight[order]), sums[-1] / 2)
-    median = float(ratio[order][half])
-    if median == 0:
-        median = float(np.linalg.norm(measured[good]) / np.linalg.norm(modelled[good]))
-    return median if median > 0 else 1.0
+    bright = order[: np.searchsorted(sums, BRIGHT * sums[-1]) + 1]
+    energy = float(np.square(measured[bright], dtype=np.float64).sum())
+    return float(np.sqrt(energy / expected[bright].sum())) if energy > 0 else 1.0
 
 
 def _shape(canvas: Complex64[np.ndarray, "H W"]) -> tuple[int, int]:
