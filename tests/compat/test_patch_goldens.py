@@ -71,5 +71,5 @@ def test_offsets_that_do_not_fit_are_refused() -> None:
         get_image_patches(np.ones((9, 9)), np.zeros((1, 1, 2, 1)), np.zeros((1, 1, 2, 2)), 4, gridsize=2)
     with pytest.raises(ShapeError, match="an image for each of 3 offsets; found 2"):
         translate(np.ones((2, 4, 4, 1)), np.zeros((3, 2)))
-    with pytest.raises(ShapeError, match=r"expected coordinates \(B, 1, 2, C\) or \(B, C, 1, 2\)"):
+    with pytest.raises(ShapeError, match=r"expected shape \(B, 1, 2, C\) or \(B, C, 1, 2\)"):
         get_relative_coords(np.zeros((2, 3, 4, 5)))

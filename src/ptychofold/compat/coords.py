@@ -25,8 +25,7 @@ def get_relative_coords(coords_nn: Real[np.ndarray, "..."]) -> tuple[np.ndarray,
     """Return the mean of each group and −(position − mean), of (B, 1, 2, C) or, PyTorch's layout, (B, C, 1, 2)."""
     members = 3 if coords_nn.shape[1:3] == (1, 2) else 1
     if coords_nn.ndim != 4 or (members == 1 and coords_nn.shape[2:] != (1, 2)):
-        found = coords_nn.shape
-        raise ShapeError(f"expected coordinates (B, 1, 2, C) or (B, C, 1, 2); found {found}.", field="coords_nn")
+        raise ShapeError(f"expected shape (B, 1, 2, C) or (B, C, 1, 2); found {coords_nn.shape}.", field="coords_nn")
     mean = coords_nn.mean(axis=members, keepdims=True)
     return mean, -(coords_nn - mean)
 
