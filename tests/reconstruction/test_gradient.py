@@ -149,6 +149,14 @@ def test_a_simulated_object_is_found_from_nothing(scan: RawData) -> None:
 
 
 @pytest.mark.usefixtures("unchecked_signatures")
+@pytest.mark.parametrize(("loss", "most"), [("poisson", 0.2), ("mae", 0.158)])
+def test_amplitudes_in_a_unit_of_their_own_are_fitted_as_counts_are(scan: RawData, loss: str, most: float) -> None:
+    unit = np.float32(1e-4)
+    amplitude = unit * scan.amplitude(np.arange(len(scan)))
+    normalised = replace(scan.with_patterns(amplitude), measurement="amplitude", probe=unit * scan.probe, object=None)
+    assert reconstruct(normalised, GradientConfig.from_mapping({"epochs": 8, "loss": loss})).r_factor < most
+
+
 def test_positions_that_were_wrong_are_found() -> None:
     true = make_scan(n_scan=64, N=32, step=3.0, n_photons=1e6, seed=2)
     wrong = replace(

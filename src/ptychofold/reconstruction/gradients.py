@@ -25,12 +25,14 @@ from ptychofold.physics import (
     place_patches,
 )
 
-__all__ = ["Adam", "BatchGradient", "Objective", "move_positions"]
+__all__ = ["DARK", "DIMMEST", "Adam", "BatchGradient", "Objective", "move_positions"]
 
 DARK = 1e-6
 """Share of the RMS amplitude that is added where an amplitude divides."""
 RATE_FLOOR = 1e-3
 """Counts that are added to the modelled rate under the Poisson loss."""
+DIMMEST = 0.1
+"""Mean intensity of a pixel below which numbers are taken to be in a unit of their own, not in counts."""
 FLAT = 0.1
 """Share of the mean curvature that is added to every position's own: where the object is flat, positions stay."""
 LARGEST_MOVE = 0.5
@@ -57,6 +59,8 @@ class Objective:
     bad_pixels: Bool[Tensor, "N N"] | None
     dark: float
     """What is added where an amplitude divides, in the unit of amplitude."""
+    count: float = 1.0
+    """What counts as one photon: less than 1 where intensities are in a unit so large that they are hardly counts."""
 
     def gradient(
         self,
@@ -134,12 +138,12 @@ class Objective:
         error = distance.sum()
         if self.config.loss == "poisson":
             rate = amplitude.square_()
-            factor = measured.square().neg_().div_(rate.add_(RATE_FLOOR)).add_(1).mul_(2)
+            factor = measured.square().neg_().div_(rate.add_(RATE_FLOOR * self.count)).add_(1).mul_(2)
             return factor if self.bad_pixels is None else factor.masked_fill_(self.bad_pixels, 0), error
         divisor = amplitude.add_(self.dark)
         if self.config.loss == "amplitude":
             return difference.mul_(2).div_(divisor), error
-        return difference.div_(distance.add_(self.config.mae_width)).div_(divisor), error
+        return difference.div_(distance.add_(self.config.mae_width * self.count**0.5)).div_(divisor), error
 
 
 def _amplitude(waves: Complex64[Tensor, "n mode N N"]) -> Float32[Tensor, "n N N"]:
