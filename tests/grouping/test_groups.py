@@ -29,15 +29,14 @@ from ptychofold.config import GroupingConfig
 from ptychofold.errors import ConfigError, GroupingError, ShapeError
 from ptychofold.grouping import group_scan
 
-every_seed = st.fixed_dictionaries(
-    {
-        "grid": st.sampled_from([(2, 2), (1, 3), (3, 2)]),
-        "n_neighbors": st.integers(6, 15),
-        "seed_role": roles,
-        "groups_per_seed": st.integers(1, 4),
-        "seed": seeds,
-    }
-).map(GroupingConfig.from_mapping)
+every_seed = st.builds(
+    GroupingConfig,
+    grid=st.sampled_from([(2, 2), (1, 3), (3, 2)]),
+    n_neighbors=st.integers(6, 15),
+    seed_role=roles,
+    groups_per_seed=st.integers(1, 4),
+    seed=seeds,
+)
 
 
 @given(scattered(), every_seed)
