@@ -138,3 +138,16 @@ def test_a_tiny_object_is_refused(files: tuple[str, str], tmp_path: Path) -> Non
     result = CliRunner().invoke(app, ["evaluate", str(tmp_path / "tiny.npz"), files[0]])
     assert result.exit_code == 3
     assert "at least 16 × 16 pixels to compare; found (9, 9)" in result.stderr
+
+
+def test_it_is_said_when_a_field_is_too_small_to_be_compared_by_itself(tmp_path: Path) -> None:
+    make_scan(n_scan=9, N=32, step=2.0).to_file(tmp_path / "few.npz")
+    arguments = ["evaluate", *[str(tmp_path / "few.npz")] * 2]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.output
+    assert "few.npz spans" in told.stdout
+    assert "compared whole" in told.stdout
+    assert (
+        "compared whole"
+        not in CliRunner().invoke(app, ["evaluate", *[str(tmp_path / "few.npz")] * 2, "--whole"]).stdout
+    )

@@ -185,3 +185,12 @@ def test_stray_counts_where_the_model_is_dark_do_not_move_the_scale() -> None:
     assert stray.object is not None
     found = fit_scale(stray, stray.object, stray.probe, stray.positions, geometry=Geometry())
     assert found == pytest.approx(1, abs=0.01)
+
+
+def test_an_object_of_the_scan_that_does_not_hold_its_patches_gives_no_frame() -> None:
+    assert SCAN.object is not None
+    cut = replace(SCAN, object=SCAN.object[:-8, :-8])
+    whole = stitch(predicted(SCAN), replace(SCAN, object=None))
+    found = stitch(predicted(SCAN), cut)
+    assert found.object.shape == whole.object.shape
+    assert found.r_factor == pytest.approx(whole.r_factor, rel=1e-6)

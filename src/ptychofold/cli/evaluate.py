@@ -32,6 +32,8 @@ class Measured(NamedTuple):
 
     object: "Complex[np.ndarray, 'H W']"
     pixel_size_m: tuple[float, float] | None
+    said: str | None = None
+    """What was not done as usual, for people."""
 
 
 def evaluate(
@@ -62,8 +64,10 @@ def evaluate(
 
         keep_inputs(picture, test, reference)
         figure_format(picture)
-    pair = on_one_pixel(*(read_object(path, whole=whole) for path in (test, reference)), resample=resample)
-    pixel_size_m, said = pair.pixel_size_m, pair.said
+    objects = [read_object(path, whole=whole) for path in (test, reference)]
+    pair = on_one_pixel(*objects, resample=resample)
+    pixel_size_m = pair.pixel_size_m
+    said = [plain(found.said) for found in objects if found.said is not None] + list(pair.said)
     pixel_m = None if pixel_size_m is None else pixel_size_m[0]
     aligned = align(pair.test, pair.reference, shift=shift)
     rings = metrics.fourier_ring_correlation(aligned.test, aligned.reference)
@@ -254,7 +258,10 @@ def read_object(path: Path, *, whole: bool) -> Measured:
     low = np.clip(np.floor(found.positions.min(axis=0)).astype(int), 0, None)
     high = np.ceil(found.positions.max(axis=0)).astype(int) + 1
     field = canvas[low[0] : high[0], low[1] : high[1]]
-    return Measured(field if min(field.shape) >= SMALLEST else canvas, size)
+    if min(field.shape) >= SMALLEST:
+        return Measured(field, size)
+    extent = " × ".join(map(str, field.shape))
+    return Measured(canvas, size, f"{path.name} spans {extent} px between positions: compared whole, unlit parts too")
 
 
 def _large_enough(canvas: "Complex[np.ndarray, 'H W']", *, path: Path | None) -> "Complex[np.ndarray, 'H W']":

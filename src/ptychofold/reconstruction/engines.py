@@ -12,7 +12,7 @@ from ptychofold.config import ReconstructionConfig
 from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.physics import Geometry, add_modes, orthogonal_modes
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction.result import Reconstruction, object_frame
+from ptychofold.reconstruction.result import Reconstruction, object_frame, object_that_holds, overhang
 from ptychofold.reconstruction.stitching import fit_scale
 
 __all__ = ["Beginning", "Engine", "Guess"]
@@ -73,7 +73,7 @@ class Beginning:
             moved = start.scan.positions_nominal - scan.positions_nominal
             shift = start.shift + np.rint(moved.mean(axis=0))
         else:
-            known = start if start is not None else _object_that_holds(scan)
+            known = start if start is not None else object_that_holds(scan)
             shape, shift = object_frame(scan.positions, scan.N, None if known is None else _shape(known))
             canvas = np.ones(shape, np.complex64) if start is None else _filled(start)
             positions = scan.positions + shift
@@ -108,13 +108,6 @@ def _object_of(scan: RawData) -> Complex64[np.ndarray, "H W"]:
     return scan.object
 
 
-def _object_that_holds(scan: RawData) -> Complex64[np.ndarray, "H W"] | None:
-    """Return the scan's object if its frame is large enough for the scan to begin anew in it."""
-    if scan.object is None or _overhang(_shape(scan.object), scan.positions, N=scan.N) > 0:
-        return None
-    return scan.object
-
-
 def _check_fit(
     canvas: Complex64[np.ndarray, "H W"],
     probe: Complex64[np.ndarray, "mode N M"],
@@ -128,7 +121,7 @@ def _check_fit(
             f"{' × '.join(map(str, probe.shape[1:]))}. Crop or pad it, or take that of a scan like this one.",
             field="probe",
         )
-    beyond = _overhang(_shape(canvas), positions, N=N)
+    beyond = overhang(_shape(canvas), positions, N=N)
     if beyond > N // OVERHANG:
         raise ShapeError(
             "expected an object that holds the patches of all positions; found one of "
@@ -136,13 +129,6 @@ def _check_fit(
             "object in the scan's frame, or with a flat one.",
             field="object",
         )
-
-
-def _overhang(shape: tuple[int, int], positions: Float64[np.ndarray, "scan 2"], *, N: int) -> float:
-    """Return by how many pixels patches reach beyond an object; 0 or less if none does."""
-    first = np.floor(positions.min(axis=0)) - N // 2
-    last = np.floor(positions.max(axis=0)) - N // 2 + N
-    return float(max((-first).max(), (last - shape).max()))
 
 
 def _shape(canvas: Complex64[np.ndarray, "H W"]) -> tuple[int, int]:

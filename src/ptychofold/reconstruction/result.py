@@ -19,7 +19,7 @@ from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.metrics import scan_r_factor
 from ptychofold.typing import RequestedMeasurement
 
-__all__ = ["Reconstruction", "check_output", "object_frame"]
+__all__ = ["Reconstruction", "check_output", "object_frame", "object_that_holds", "overhang"]
 
 Facts = Mapping[str, object]
 """Names and JSON-like values."""
@@ -289,3 +289,18 @@ def object_frame(
     spare = np.ptp(positions, axis=0) + N
     shift = np.where((shift < 0) & (shift > -spare), 0.0, shift)
     return scan_field(positions + shift, N), shift
+
+
+def overhang(shape: tuple[int, int], positions: Float64[np.ndarray, "scan 2"], *, N: int) -> float:
+    """Return by how many pixels patches reach beyond an object; 0 or less if none does."""
+    first = np.floor(positions.min(axis=0)) - N // 2
+    last = np.floor(positions.max(axis=0)) - N // 2 + N
+    return float(max((-first).max(), (last - shape).max()))
+
+
+def object_that_holds(scan: RawData) -> Complex64[np.ndarray, "H W"] | None:
+    """Return the scan's object if its frame is large enough for the scan to begin anew in it."""
+    if scan.object is None:
+        return None
+    height, width = scan.object.shape
+    return None if overhang((height, width), scan.positions, N=scan.N) > 0 else scan.object

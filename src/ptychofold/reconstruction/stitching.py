@@ -20,7 +20,7 @@ from ptychofold.raw_data import RawData
 from ptychofold.reading import spread_rows
 from ptychofold.reconstruction.inference import PredictedPatches
 from ptychofold.reconstruction.metrics import scan_r_factor
-from ptychofold.reconstruction.result import Reconstruction, object_frame
+from ptychofold.reconstruction.result import Reconstruction, object_frame, object_that_holds
 
 __all__ = ["StitchedObject", "Stitcher", "fit_scale", "stitch"]
 
@@ -169,7 +169,8 @@ def stitch(
     """
     geometry = Geometry.of_scan(scan.metadata) if geometry is None else geometry
     probe = scan.probe if probe is None else probe
-    shape, shift = object_frame(scan.positions, scan.N, None if scan.object is None else _shape(scan.object))
+    known = object_that_holds(scan)
+    shape, shift = object_frame(scan.positions, scan.N, None if known is None else _shape(known))
     stitcher = Stitcher(shape, weight=illumination(torch.tensor(probe)) if weight is None else torch.tensor(weight))
     experiments: set[int] = set()
     seen = np.zeros(len(scan), bool)
