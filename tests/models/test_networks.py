@@ -45,7 +45,7 @@ def test_sizes_grow() -> None:
 
 
 def test_patterns_that_cannot_be_halved_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"N to be a multiple of 8.*found 20"):
+    with pytest.raises(ConfigError, match=r"N to be a multiple of 8.*found 20\. Pad the patterns .*--pad 24 -o OUT"):
         Autoencoder(1, N=20, size="small", skips=True, rng=generator())
 
 

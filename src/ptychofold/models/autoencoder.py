@@ -46,10 +46,11 @@ class Autoencoder(nn.Module):
     def __init__(self, n_in: int, *, N: int, size: ModelSize, skips: bool, rng: torch.Generator) -> None:
         super().__init__()
         n_scales = 3 + (N >= 128) + (N >= 256)
-        if N % 2**n_scales:
+        unit = 2**n_scales
+        if N % unit:
             raise ConfigError(
-                f"expected N to be a multiple of {2**n_scales}, as the autoencoder halves it {n_scales} times; found "
-                f"{N}. Crop or pad the patterns."
+                f"expected N to be a multiple of {unit}, as the autoencoder halves it {n_scales} times; found {N}. Pad "
+                f"the patterns (ptychofold preprocess FILE --pad {-(-N // unit) * unit} -o OUT), or crop them."
             )
         channels = [WIDTHS[size] * 2 ** min(scale, 3) for scale in range(n_scales)]
         self.skips = skips
