@@ -67,7 +67,7 @@ class AmplitudeScaling:
         training
             Scan points of the training split; no other pattern is read.
         """
-        energy = _energies(scan, training)
+        energy = scan.energies(training)
         return cls(
             N=scan.N, rms_input_scale=scaling.rms_input_scale(float(energy.mean()), scan.N), n_patterns=len(training)
         )
@@ -125,7 +125,7 @@ class CountIntensityScaling:
     def from_scan(cls, scan: RawData, *, training: Int64[np.ndarray, " n"]) -> Self:
         """Measure a scan; see `AmplitudeScaling.from_scan`."""
         squared = _squared_count_sums(scan, training)
-        total = _energies(scan, training)
+        total = scan.energies(training)
         return cls(
             N=scan.N,
             rms_input_scale=scaling.rms_input_scale_counts(float(squared.mean()), scan.N),
@@ -205,10 +205,6 @@ def scaling_from_dict(values: Mapping[str, object]) -> ScalingProfile:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"expected {name} to be a number; found {value!r}.")
     return profile(**numbers)  # type: ignore[arg-type]
-
-
-def _energies(scan: RawData, rows: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-    return scaling.energy_sums(scan.patterns, measurement=scan.measurement, rows=rows, bad_pixels=scan.bad_pixels)
 
 
 def _squared_count_sums(scan: RawData, rows: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:

@@ -5,7 +5,7 @@ neighbor in time. Where lines of a scan run to and fro, or in no order, that doe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
@@ -66,9 +66,6 @@ def rank_delays(scan: RawData, *, geometry: Geometry | None = None, epochs: int 
     rows = np.arange(len(scan) - 1 - n_patterns, len(scan) - 1)
     trial = Trial.of(scan.subset(rows), geometry=geometry, n_patterns=n_patterns, epochs=epochs)
     return DelayRanking(
-        r_factors={delay: _r_factor(trial, scan.positions[rows + delay]) for delay in DELAYS}, n_patterns=n_patterns
+        r_factors={delay: trial.r_factor(trial.at(scan.positions[rows + delay])) for delay in DELAYS},
+        n_patterns=n_patterns,
     )
-
-
-def _r_factor(trial: Trial, positions: np.ndarray) -> float:
-    return trial.r_factor(replace(trial.scan, positions=positions, positions_nominal=positions))

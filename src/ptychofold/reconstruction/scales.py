@@ -5,7 +5,7 @@ distance, energy or pixel size shows as positions at the wrong scale.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from ptychofold.physics import Geometry
@@ -116,4 +116,4 @@ def _ranked(trials: tuple[Trial, ...], factors: tuple[float, ...]) -> ScaleRanki
 def _r_factor(trial: Trial, factor: float) -> float:
     middle = trial.scan.positions.mean(axis=0)
     positions = (trial.scan.positions - middle) / factor + middle + trial.scan.N
-    return trial.r_factor_held_out(replace(trial.scan, positions=positions, positions_nominal=positions))
+    return trial.r_factor_held_out(trial.at(positions))

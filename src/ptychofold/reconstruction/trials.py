@@ -72,6 +72,10 @@ class Trial:
         )
         return first, second
 
+    def at(self, positions: Positions) -> RawData:
+        """Return the patterns as if they had been taken elsewhere."""
+        return replace(self.scan, positions=positions, positions_nominal=positions)
+
     def r_factor(self, scan: RawData) -> float:
         """Return R after the steps on a changed scan."""
         return reconstruct(scan, self.config, geometry=self.geometry).r_factor
