@@ -88,6 +88,8 @@ def test_each_scan_is_split_and_may_be_seen_equally_often(folder: Path) -> None:
     order = train.batch_order.source.order(np.random.default_rng(0))
     of_the_first = int((order < lengths[0]).sum())
     assert abs(len(order) - 2 * of_the_first) <= 1
+    judged = validation.batch_order.source
+    assert sorted(judged.order(None).tolist()) == list(range(len(judged)))
 
 
 def test_scans_in_a_file_are_found_from_where_it_lies(folder: Path) -> None:

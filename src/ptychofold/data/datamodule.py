@@ -7,7 +7,7 @@ from lightning import LightningDataModule
 from ptychofold.config import GroupingConfig, LoaderConfig, MixtureConfig, SplitConfig
 from ptychofold.data.dataset import GroupedDataset
 from ptychofold.data.loader import GroupLoader, make_loader
-from ptychofold.data.mixture import MixtureDataset
+from ptychofold.data.mixture import MixtureDataset, one_or_mixed
 from ptychofold.data.readers import Values
 from ptychofold.errors import ConfigError
 from ptychofold.grouping import split_scan
@@ -91,9 +91,7 @@ class GroupedDataModule(LightningDataModule):
                     scale=scale,
                 )
         for part, datasets in by_part.items():
-            single = len(datasets) == 1
-            config = self.mixture if part == "train" else None
-            self.parts[part] = next(iter(datasets.values())) if single else MixtureDataset(datasets, config)
+            self.parts[part] = one_or_mixed(datasets, self.mixture, part=part)
 
     def train_dataloader(self) -> GroupLoader:
         """Return shuffled batches; every rank gets the same number."""

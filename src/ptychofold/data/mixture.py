@@ -17,7 +17,7 @@ from ptychofold.data.readers import JoinedReader
 from ptychofold.data.table import GroupTable
 from ptychofold.errors import ConfigError, ShapeError
 
-__all__ = ["MixtureDataset"]
+__all__ = ["MixtureDataset", "one_or_mixed"]
 
 
 class MixtureDataset(Dataset[GroupBatch]):
@@ -118,6 +118,15 @@ class MixtureDataset(Dataset[GroupBatch]):
         lengths = np.array([len(dataset) for dataset in self.datasets])
         self.offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         self.quotas = _quotas(lengths, self.config)
+
+
+def one_or_mixed(
+    datasets: Mapping[str, GroupedDataset], config: MixtureConfig | None, *, part: str
+) -> GroupedDataset | MixtureDataset:
+    """Return the only dataset, or a mixture; parts other than "train" are judged whole, every group once."""
+    if len(datasets) == 1:
+        return next(iter(datasets.values()))
+    return MixtureDataset(datasets, config if part == "train" else None)
 
 
 def _quotas(lengths: Int64[np.ndarray, " scan"], config: MixtureConfig) -> Int64[np.ndarray, " scan"]:

@@ -23,6 +23,7 @@ from ptychofold.config import (
 )
 from ptychofold.data import GroupedDataset, GroupLoader, MixtureDataset, make_loader
 from ptychofold.data.manifest import MANIFEST_NAME
+from ptychofold.data.mixture import one_or_mixed
 from ptychofold.data.store import PatternStore
 from ptychofold.errors import ConfigError
 from ptychofold.grouping import split_scan
@@ -132,9 +133,10 @@ def prepare_run(run: RunConfig) -> tuple[PtychographyModel, GroupLoader, GroupLo
     model = PtychographyModel.for_scans(
         scans, run.model, geometry=run.geometry, training=[parts["train"] for parts in rows]
     )
+    scales = _input_scales(model, scans, rows)
     loaders = {
         part: make_loader(
-            _dataset(scans, rows, part, run=run, model=model),
+            _dataset(scans, rows, part, run=run, scales=scales),
             run.loader if part == "train" else run.loader.replace(shuffle=False, drop_last=False, regroup=False),
         )
         for part in ("train", "validation")
@@ -151,22 +153,27 @@ def _split(scan: RawData, split: SplitConfig) -> SplitRows:
     return split_scan(scan.positions, fractions=fractions, method=split.method, seed=split.seed)
 
 
+def _input_scales(model: PtychographyModel, scans: Sequence[RawData], rows: Sequence[SplitRows]) -> list[float]:
+    """Return the scale of each scan: the model's; of several with probes in units of their own, that of each scan."""
+    if len(scans) == 1 or model.config.probe_scaling == "given":
+        return [model.scaling.rms_input_scale] * len(scans)
+    return [scan.rms_input_scale(parts["train"]) for scan, parts in zip(scans, rows, strict=True)]
+
+
 def _dataset(
-    scans: Sequence[RawData], rows: Sequence[SplitRows], part: str, *, run: RunConfig, model: PtychographyModel
+    scans: Sequence[RawData], rows: Sequence[SplitRows], part: str, *, run: RunConfig, scales: Sequence[float]
 ) -> GroupedDataset | MixtureDataset:
     """Return the groups of one part of the split, of one scan or mixed."""
-    match = model.config.probe_scaling == "match"
     datasets = {
         f"{number:06d} {path}": GroupedDataset(
             scan if len(parts[part]) == len(scan) else scan.subset(parts[part]),
             run.grouping,
             ground_truth=run.training.mode != "unsupervised",
-            # a probe whose unit is its own gets the energy of its scan's patterns, by that scan's scale
-            scale=scan.rms_input_scale(parts["train"]) if match else model.scaling.rms_input_scale,
+            scale=scale,
         )
-        for number, (path, scan, parts) in enumerate(zip(run.scans, scans, rows, strict=True))
+        for number, (path, scan, parts, scale) in enumerate(zip(run.scans, scans, rows, scales, strict=True))
     }
-    return next(iter(datasets.values())) if len(datasets) == 1 else MixtureDataset(datasets, run.mixture)
+    return one_or_mixed(datasets, run.mixture, part=part)
 
 
 def train_run(
