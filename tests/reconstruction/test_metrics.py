@@ -246,14 +246,3 @@ def test_measures_that_need_a_range_are_undefined_without_one() -> None:
 def test_an_image_without_features_correlates_with_nothing() -> None:
     flat = np.full(SHAPE, 0.7 + 0.1j)
     assert np.isnan(metrics.fourier_ring_correlation(flat, smooth()).correlation).all()
-
-
-def test_a_last_ring_that_the_border_cuts_off_tells_no_resolution() -> None:
-    rings = metrics.RingCorrelation(
-        frequency=np.linspace(0, 0.5, 6),
-        correlation=np.array([1.0, 0.9, 0.9, 0.9, 0.9, 0.4]),
-        n_pixels=np.array([1, 6, 12, 18, 24, 2]),
-    )
-    assert rings.correlation[-1] < rings.bit_threshold(0.5)[-1]
-    assert rings.resolution(bits=0.5) is None
-    assert rings.exceeds(bits=0.5)

@@ -202,7 +202,10 @@ class RingCorrelation:
         return float(1 / (self.frequency[last] + share * (self.frequency[ring] - self.frequency[last])))
 
     def exceeds(self, *, bits: float | None = None, snr: float | None = None) -> bool:
-        """Return whether most rings with light are above a threshold; see `resolution`, and its errors."""
+        """Return whether most rings with light are above a threshold; see `resolution`, and its errors.
+
+        Where nothing correlates, a last ring of a few pixels may still be above by chance.
+        """
         above = self._above(bits=bits, snr=snr)
         return bool(2 * np.count_nonzero(above >= 0) > np.isfinite(above).sum())
 
@@ -210,10 +213,7 @@ class RingCorrelation:
         if (bits is None) == (snr is None):
             raise ConfigError(f"expected a threshold by bits or by snr; found bits={bits} and snr={snr}. Give one.")
         threshold = np.full(len(self.frequency), 0.0 if snr is None else snr / (snr + 2))
-        above = self.correlation - (threshold if bits is None else self.bit_threshold(bits))
-        # rings grow with the frequency; one of fewer pixels is cut off by the border, and little is left of it
-        cut = self.n_pixels < np.maximum.accumulate(self.n_pixels) / 2
-        return np.asarray(np.where(cut, np.nan, above))
+        return np.asarray(self.correlation - (threshold if bits is None else self.bit_threshold(bits)))
 
 
 def fourier_ring_correlation(
