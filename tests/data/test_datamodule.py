@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -96,7 +97,9 @@ def test_scales_come_from_the_training_part_alone(module: GroupedDataModule) -> 
 def test_an_empty_part_is_refused(module: GroupedDataModule) -> None:
     whole = GroupedDataModule(numbered(1), GRID, loader=LOADER, split=SplitConfig(validation=0.2, test=0.0))
     assert isinstance(whole.val_dataloader().batch_order.source, GroupedDataset)
-    with pytest.raises(ConfigError, match="expected a part 'test' of the split; found train, validation"):
+    with pytest.raises(
+        ConfigError, match=r"expected a part 'test' of the split; found train, validation\. Give SplitConfig a fraction"
+    ):
         whole.test_dataloader()
 
 
@@ -108,27 +111,36 @@ def test_a_checkpoint_of_another_split_is_refused(module: GroupedDataModule) -> 
         other.load_state_dict(state)
 
 
-class Plain(LightningModule):
-    """Somebody's own module."""
+class Unjudged(LightningModule):
+    """Somebody's own module, which asks for no validation."""
 
     def __init__(self) -> None:
         super().__init__()
         self.network = torch.nn.Conv2d(4, 4, 3, padding=1)
-        self.judged: list[int] = []
+        self.trained: list[list[int]] = []
 
     def training_step(self, batch: GroupBatch, number: int) -> Tensor:
         assert isinstance(batch, GroupBatch)
+        self.trained.append(batch.members.flatten().tolist())
         scaled = batch.diffraction * batch.scale[:, None, None, None]
         return torch.nn.functional.mse_loss(self.network(scaled), scaled)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1e-3)
+
+
+class Plain(Unjudged):
+    """One that is judged too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.judged: list[int] = []
 
     def validation_step(self, batch: GroupBatch, number: int) -> None:
         self.judged.append(len(batch.members))
 
     def test_step(self, batch: GroupBatch, number: int) -> None:
         self.judged.append(len(batch.members))
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=1e-3)
 
 
 def test_it_serves_a_plain_lightning_module(module: GroupedDataModule, tmp_path: Path) -> None:
@@ -147,6 +159,64 @@ def test_it_serves_a_plain_lightning_module(module: GroupedDataModule, tmp_path:
     assert trainer.global_step == 2 * len(module.train_dataloader())
     assert n_validated == 2 * len(module.parts["validation"])
     assert sum(plain.judged) - n_validated == len(module.parts["test"])
+
+
+def trainer_of(folder: Path, *, kept: ModelCheckpoint | None = None, share: float = 1.0) -> Trainer:
+    return Trainer(
+        max_epochs=3, limit_train_batches=share, accelerator="cpu", logger=False, enable_checkpointing=kept is not None,
+        callbacks=kept, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        default_root_dir=folder, use_distributed_sampler=False,
+    )  # fmt: skip
+
+
+def regrouping() -> GroupedDataModule:
+    return GroupedDataModule(numbered(1), GRID, loader=LOADER.replace(regroup=True), split=SPLIT)
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's advice on workers and loggers
+def test_each_epoch_of_a_trainer_has_an_order_and_groups_of_its_own(tmp_path: Path) -> None:
+    plain, expected = Plain(), regrouping().train_dataloader()
+    trainer_of(tmp_path).fit(plain, datamodule=regrouping())
+    assert plain.trained == [batch.members.flatten().tolist() for _ in range(3) for batch in expected]
+    groups = {tuple(plain.trained[start]) for start in range(0, len(plain.trained), len(expected))}
+    assert len(groups) == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trainer_that_leaves_epochs_early_still_turns_to_the_next_one(tmp_path: Path) -> None:
+    plain = Plain()
+    trainer_of(tmp_path, share=0.2).fit(plain, datamodule=regrouping())
+    assert len({tuple(members) for members in plain.trained}) == len(plain.trained) == 3
+
+
+def test_processes_that_were_given_no_seed_draw_the_same_groups() -> None:
+    one, other = (GroupedDataModule(numbered(1), GRID.replace(seed=None), loader=LOADER, split=SPLIT) for _ in "12")
+    assert patterns_in(one.train_dataloader()) == patterns_in(other.train_dataloader())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("step", [2, 5, 7])
+def test_a_trainer_resumes_in_the_middle_of_an_epoch(tmp_path: Path, step: int) -> None:
+    through, resumed = Plain(), Plain()
+    resumed.load_state_dict(through.state_dict())
+    kept = ModelCheckpoint(dirpath=tmp_path, filename="{step}", every_n_train_steps=step, save_top_k=-1)
+    trainer_of(tmp_path, kept=kept).fit(through, datamodule=regrouping())
+    trainer_of(tmp_path).fit(
+        resumed, datamodule=regrouping(), ckpt_path=tmp_path / f"step={step}.ckpt", weights_only=False
+    )
+    assert resumed.trained == through.trained[step:]
+    assert torch.equal(resumed.network.weight, through.network.weight)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trainer_resumes_after_the_end_of_an_epoch_without_validation(tmp_path: Path) -> None:
+    through, resumed = Unjudged(), Unjudged()
+    resumed.load_state_dict(through.state_dict())
+    kept = ModelCheckpoint(dirpath=tmp_path, filename="{epoch}", save_top_k=-1)
+    trainer_of(tmp_path, kept=kept).fit(through, datamodule=regrouping())
+    trainer_of(tmp_path).fit(resumed, datamodule=regrouping(), ckpt_path=tmp_path / "epoch=0.ckpt", weights_only=False)
+    assert resumed.trained == through.trained[len(through.trained) // 3 :]
+    assert torch.equal(resumed.network.weight, through.network.weight)
 
 
 def test_it_serves_fit() -> None:

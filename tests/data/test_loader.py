@@ -126,6 +126,18 @@ def take(stream: Iterable[GroupBatch], count: int) -> list[GroupBatch]:
     return [next(iterator) for _ in range(count)]
 
 
+def test_a_pass_that_is_left_early_is_followed_by_the_next_epoch(dataset: GroupedDataset) -> None:
+    config = LoaderConfig(batch_size=8, seed=2)
+    straight, left = make_loader(dataset, config), make_loader(dataset, config)
+    epochs = [digest(straight) for _ in range(3)]
+    left.load_state_dict({**left.state_dict(), "n_delivered": 2})
+    assert digest(take(left, 2)) == epochs[0][2:4]
+    assert digest(take(left, len(left))) == epochs[1]
+    assert digest(take(left, 1)) == epochs[2][:1]
+    left.set_epoch(2)
+    assert digest(take(left, 2)) == epochs[2][:2]
+
+
 def test_a_resumed_stream_may_have_other_workers(dataset: GroupedDataset) -> None:
     config = LoaderConfig(batch_size=8, seed=2)
     loader = make_loader(dataset, config)

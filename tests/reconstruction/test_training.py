@@ -8,6 +8,7 @@ import torch
 
 from ptychofold.config import GroupingConfig, LoaderConfig, ModelConfig, TrainingConfig
 from ptychofold.data import GroupBatch, GroupedDataset, GroupLoader, make_loader
+from ptychofold.data.batch import GroupNumbers
 from ptychofold.errors import (
     CheckpointError,
     ConfigError,
@@ -107,6 +108,22 @@ def test_true_patches_teach_too(scan: RawData, mode: str, parts: set[str]) -> No
 def test_supervision_without_true_patches_is_refused(scan: RawData) -> None:
     with pytest.raises(MissingFieldError, match=r"batches with true patches.*ground_truth=True"):
         fit(model_for(scan), loader_for(scan), None, QUICK.replace(mode="supervised"))
+
+
+class Recording(GroupedDataset):
+    """Keeps which groups it was asked for."""
+
+    def __getitems__(self, indices: GroupNumbers) -> GroupBatch:
+        self.asked = [*getattr(self, "asked", []), list(indices)]
+        return super().__getitems__(indices)
+
+
+def test_every_epoch_shows_the_groups_in_an_order_of_its_own(scan: RawData) -> None:
+    dataset = Recording(scan, GroupingConfig(seed=0))
+    fit(model_for(scan), make_loader(dataset, LoaderConfig(batch_size=16)), None, QUICK)
+    epochs = dataset.asked[-QUICK.epochs :]
+    assert [sorted(order) for order in epochs] == [list(range(16))] * 3
+    assert len({tuple(order) for order in epochs}) == 3
 
 
 def test_a_run_that_was_stopped_and_resumed_ends_at_the_same_bits(scan: RawData, tmp_path: Path) -> None:

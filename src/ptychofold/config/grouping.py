@@ -1,7 +1,7 @@
 """Settings of grouping: which scan points are reconstructed together."""
 
 from math import prod
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -65,6 +65,10 @@ class GroupingConfig(Config):
     def C(self) -> int:
         """Members of a group."""
         return prod(self.grid)
+
+    def seeded(self) -> Self:
+        """Return the settings with the seed 0 where they leave it open: ranks and resumed runs must draw alike."""
+        return self if self.seed is not None else self.replace(seed=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> "GroupingConfig":

@@ -26,7 +26,7 @@ class GroupedDataModule(LightningDataModule):
     scans
         One scan, or several by name.
     grouping
-        How groups are drawn, in each part from its own scan points.
+        How groups are drawn, in each part from its own scan points; without a seed, by the seed 0.
     loader
         Batch size, order, workers. Validation and test are not shuffled and leave out nothing.
     split
@@ -64,7 +64,7 @@ class GroupedDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         self.scans = {"scan": scans} if isinstance(scans, RawData) else dict(scans)
-        self.grouping = grouping
+        self.grouping = grouping.seeded()
         self.loader = loader or LoaderConfig()
         self.split = split or SplitConfig()
         self.mixture = mixture
@@ -132,5 +132,8 @@ class GroupedDataModule(LightningDataModule):
     def _part(self, name: str) -> GroupedDataset | MixtureDataset:
         self.setup()
         if name not in self.parts:
-            raise ConfigError(f"expected a part {name!r} of the split; found {', '.join(self.parts)}.")
+            raise ConfigError(
+                f"expected a part {name!r} of the split; found {', '.join(self.parts)}. Give SplitConfig a fraction "
+                f"for {name}, or a module that asks for none."
+            )
         return self.parts[name]

@@ -1,7 +1,7 @@
 """make_loader: a stream of batches that depends on (seed, epoch) alone."""
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -54,16 +54,28 @@ class BatchOrder(Sampler[Int64[np.ndarray, " B"]]):
         self.epoch = 0
         self.n_skipped = 0
         """Batches of this rank that were delivered before a resumed run began."""
+        self.n_delivered = 0
+        """Batches of this rank's epoch that were delivered, those skipped included."""
         if config.regroup:
             source.regroup(0)
 
+    @property
+    def sampler(self) -> Self:
+        """The order itself: the sampler of a batch sampler is what Lightning names each epoch to, by `set_epoch`."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration follows; a resumed epoch that is named again stays resumed."""
-        if epoch == self.epoch:
-            return
-        self.epoch, self.n_skipped = epoch, 0
-        if self.config.regroup:
-            self.source.regroup(epoch)
+        """Choose the epoch that the next pass follows; a resumed epoch that is named again stays resumed."""
+        if epoch != self.epoch:
+            self.epoch, self.n_skipped = epoch, 0
+            if self.config.regroup:
+                self.source.regroup(epoch)
+        self.n_delivered = self.n_skipped
+
+    def begin_pass(self) -> None:
+        """Turn to the next epoch if a pass over this one has begun, though it may not have come to its end."""
+        if self.n_delivered > self.n_skipped:
+            self.set_epoch(self.epoch + 1)
 
     def batches(self) -> list[Int64[np.ndarray, " group"]]:
         """Return the whole epoch of this rank."""
@@ -88,12 +100,12 @@ class BatchOrder(Sampler[Int64[np.ndarray, " B"]]):
 class GroupLoader(DataLoader[GroupBatch]):
     """A torch DataLoader of `GroupBatch` that can stop and resume at any batch.
 
-    Each pass over the loader is one epoch; the next pass is the next epoch, in another order.
+    Each pass over the loader is one epoch; the next pass is the next epoch, in another order, also if the one before it
+    was left early.
     """
 
     def __init__(self, source: BatchSource, config: LoaderConfig, *, rank: int, n_ranks: int) -> None:
         self.batch_order = BatchOrder(source, config, rank=rank, n_ranks=n_ranks)
-        self._n_delivered = 0
         workers = config.num_workers
         super().__init__(
             source,  # type: ignore[arg-type]  # a BatchSource has __getitems__, all that torch's fetcher asks for
@@ -107,12 +119,13 @@ class GroupLoader(DataLoader[GroupBatch]):
         )
 
     def __iter__(self) -> Iterator[GroupBatch]:  # type: ignore[override]  # torch names its own iterator class
-        """Deliver the rest of the current epoch, then turn to the next one."""
-        self._n_delivered = self.batch_order.n_skipped
+        """Deliver an epoch, or what is left of a resumed one."""
+        order = self.batch_order
+        order.begin_pass()
         for batch in self._batches():
-            self._n_delivered += 1
+            order.n_delivered += 1
             yield batch
-        self.set_epoch(self.batch_order.epoch + 1)
+        order.set_epoch(order.epoch + 1)
 
     def _batches(self) -> Iterator[GroupBatch]:
         """Ask the dataset itself where torch's machinery would do no more than that."""
@@ -123,18 +136,18 @@ class GroupLoader(DataLoader[GroupBatch]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next pass follows."""
         self.batch_order.set_epoch(epoch)
-        self._n_delivered = self.batch_order.n_skipped
 
     def state_dict(self) -> dict[str, int | bool | str]:
         """Return where the stream stands: after the last batch that was delivered, in any process.
 
         Prefetched batches that no one has seen yet do not count. Call it between two batches.
         """
-        finished = self._n_delivered == len(self.batch_order)
+        order = self.batch_order
+        finished = order.n_delivered == len(order)
         return {
             **self._identity(),
-            "epoch": self.batch_order.epoch + finished,
-            "n_delivered": 0 if finished else self._n_delivered,
+            "epoch": order.epoch + finished,
+            "n_delivered": 0 if finished else order.n_delivered,
         }
 
     def load_state_dict(self, state: Mapping[str, int | bool | str]) -> None:
@@ -158,7 +171,7 @@ class GroupLoader(DataLoader[GroupBatch]):
                 f"and {n_delivered} delivered batches. The state is damaged: take an earlier one."
             )
         self.batch_order.set_epoch(epoch)
-        self.batch_order.n_skipped = self._n_delivered = n_delivered
+        self.batch_order.n_skipped = self.batch_order.n_delivered = n_delivered
 
     def _identity(self) -> dict[str, int | bool | str]:
         order, config = self.batch_order, self.batch_order.config

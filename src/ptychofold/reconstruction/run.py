@@ -84,7 +84,7 @@ class RunConfig(Config):
     @field_validator("grouping")
     @classmethod
     def _repeatable(cls, grouping: GroupingConfig) -> GroupingConfig:
-        return grouping if grouping.seed is not None else grouping.replace(seed=0)
+        return grouping.seeded()
 
     @classmethod
     def from_file(cls, path: str | Path, *, overrides: Sequence[str] = ()) -> Self:
