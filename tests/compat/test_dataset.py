@@ -189,11 +189,16 @@ def test_probe_masks_weigh_the_probe_s_scale() -> None:
 def test_what_cannot_be_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="normalize: expected one of"):
         made(folder, data=replace(DATA, normalize="Each"))
+    with pytest.raises(ConfigError, match="mode='supervised': expected one of"):
+        made(folder, ModelConfig(mode="supervised"))
+    with pytest.raises(ConfigError, match="N: expected 16, the side of the patterns; found 64"):
+        made(folder, data=replace(DATA, N=64))
+    assert PtychoDataset(folder / "npz", data_dir=folder / "memmap")[0][0]["images"].shape == (4, 16, 16)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FormatError, match="expected NPZ files in the directory"):
         PtychoDataset(tmp_path / "empty")
     make_scan(n_scan=36, N=8, seed=3).to_file(folder / "npz" / "c.npz")
-    with pytest.raises(ShapeError, match="patterns of one size"):
+    with pytest.raises(ShapeError, match=r"one size in a mixture; 000000 .*a\.npz has N = 16, .*c\.npz has"):
         made(folder)
 
 

@@ -154,7 +154,7 @@ def test_wrong_dtypes_and_missing_keys_are_named() -> None:
 def test_load_refuses_a_callback_that_disagrees_with_create_split() -> None:
     inputs, params, _ = golden("c02_gs2_noY")
     grouped = grouped_as_reference(inputs, params)
-    with pytest.raises(ConfigError, match="create_split"):
+    with pytest.raises(ConfigError, match=r"the pair .grouped, fraction., as create_split=True; found a dictionary"):
         load(lambda: grouped, inputs["probeGuess"], "train", True)
     with pytest.raises(ConfigError, match="which='train' or 'test'"):
         load(lambda: (grouped, 0.5), inputs["probeGuess"], None, True)

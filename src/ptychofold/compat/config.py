@@ -37,7 +37,6 @@ COMPUTED: Final = frozenset({"bigN", "bigoffset", "intensity_scale", "padded_siz
 RETIRED: Final = frozenset({"n_images", "nsegments", "sim_nphotons", "sim_object_type"})
 """Entries of earlier generations of the legacy dictionary."""
 
-
 PATHS: Final = ("train_data_file", "test_data_file", "output_dir", "model_path")
 """TensorFlow settings that are paths."""
 

@@ -181,8 +181,8 @@ def load(
     given = cb()
     if isinstance(given, tuple) != create_split:
         raise ConfigError(
-            "expected cb() to return (grouped, fraction) with create_split=True and the dictionary alone without; "
-            f"found create_split={create_split} and {type(given).__name__}."
+            f"expected cb() to return {'the pair (grouped, fraction)' if create_split else 'the dictionary alone'}, as "
+            f"create_split={create_split}; found {'a pair' if isinstance(given, tuple) else 'a dictionary'}."
         )
     grouped = one_side(*given, which=which) if isinstance(given, tuple) else given
     return PtychoDataContainer(grouped, probeGuess, n_photons=n_photons, framework=framework, device=device)

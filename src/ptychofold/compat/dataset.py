@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from ptychofold.compat.config_torch import DataConfig, ModelConfig, TrainingConfig, scaling_profile
 from ptychofold.compat.coords import grouping_of
+from ptychofold.compat.names import NAMES
 from ptychofold.config import GroupingConfig
 from ptychofold.config.dialects import expect
 from ptychofold.conventions import xy_from_yx
@@ -82,9 +83,8 @@ class PtychoDataset(Dataset[Batch]):
         self.file_list = npz_files(ptycho_dir)
         remake = training_config if isinstance(training_config, bool) else remake_map
         probes = None if probe_dir is None else npz_files(probe_dir)
-        self._group(stored_scans(self.file_list, data_dir, probes=probes, remake=remake))
-        if self.ci_contract_active and not defer_ci_statistics:
-            self.set_ci_statistics_from_indices(range(len(self)))
+        scans = stored_scans(self.file_list, data_dir, probes=probes, remake=remake)
+        self._group(scans, deferred=defer_ci_statistics)
 
     @classmethod
     def from_np(  # noqa: PLR0917 (the reference's signature)
@@ -107,8 +107,6 @@ class PtychoDataset(Dataset[Batch]):
         scan = RawData.from_arrays(patterns=diff_patterns, positions=positions, probe=probe, measurement=known)
         dataset.file_list = []
         dataset._group([scan], rms=scaling_constant)
-        if dataset.ci_contract_active:
-            dataset.set_ci_statistics_from_indices(range(len(dataset)))
         return dataset
 
     def __len__(self) -> int:
@@ -163,14 +161,17 @@ class PtychoDataset(Dataset[Batch]):
 
     def _configure(self, model_config: ModelConfig | None, data_config: DataConfig | None) -> None:
         self.model_config, self.data_config = model_config or ModelConfig(), data_config or DataConfig()
+        self._said_N = None if data_config is None else data_config.N
         for name, choices in {"data_scaling": ("Parseval",), "normalize": ("Batch", "Group", "None")}.items():
             found = getattr(self.data_config, name)
             expect(found in choices, name, f"one of {choices}", found)
         counts = scaling_profile(self.data_config) is CountIntensityScaling
         self.ci_contract_active = counts and self.model_config.physics_forward_mode == "rectangular_scaled"
 
-    def _group(self, scans: Sequence[RawData], *, rms: float | None = None) -> None:
-        config, supervised = self.data_config, self.model_config.mode == "Supervised"
+    def _group(self, scans: Sequence[RawData], *, rms: float | None = None, deferred: bool = False) -> None:
+        expect(self._said_N in (None, scans[0].N), "N", f"{scans[0].N}, the side of the patterns", self._said_N)
+        said = NAMES.translate(vars(self.model_config), source="torch", target="native", only={"mode"})
+        config, supervised = self.data_config, said["mode"] == "supervised"
         if self.ci_contract_active:
             scans = [replace(scan, measurement="intensity", energy=None) for scan in scans]
         self.groups = InnerGroups(
@@ -190,11 +191,12 @@ class PtychoDataset(Dataset[Batch]):
             "objectGuess": [scan.object for scan in scans],
         }  # fmt: skip
         if not self.ci_contract_active:
-            constants = torch.tensor(
-                [(1.0, 1.0) if config.normalize == "None" else amplitude_constants(scan) for scan in scans]
-            )
+            plain = config.normalize == "None"
+            constants = torch.tensor([(1.0, 1.0) if plain else amplitude_constants(scan) for scan in scans])
             self.data_dict["scaling_constant"] = constants[:, 0] if rms is None else torch.full((len(scans),), rms)
             self.physics_constant = constants[:, 1]
+        elif not deferred:
+            self.set_ci_statistics_from_indices(range(len(self)))
 
     def _fields(self, batch: GroupBatch) -> dict[str, Tensor]:
         fields = {
@@ -210,8 +212,8 @@ class PtychoDataset(Dataset[Batch]):
             rms, physics = self.data_dict["scaling_constant"][batch.experiment], self.physics_constant[batch.experiment]
             if self.data_config.normalize == "Group" and batch.members.shape[1] > 1:
                 rms, physics = group_constants(batch.diffraction)
-            fields |= {"rms_scaling_constant": rms.view(-1, 1, 1, 1)}
-            fields |= {"physics_scaling_constant": physics.view(-1, 1, 1, 1)}
+            fields["rms_scaling_constant"] = rms.view(-1, 1, 1, 1)
+            fields["physics_scaling_constant"] = physics.view(-1, 1, 1, 1)
         if batch.patches is not None:
             fields |= {"label_amp": batch.patches.abs(), "label_phase": batch.patches.angle()}
         return fields

@@ -50,9 +50,8 @@ def extract_patches_position(
 ) -> Inexact[np.ndarray, "BC N N 1"]:
     """Cut the views of each region (B, M, M, 1) at its relative coordinates (B, 1, 2, C): flat (B·C, N, N, 1)."""
     offsets = xy_from_yx(_by_member(np.asarray(offsets_xy), gridsize=gridsize))
-    return moved_views(np.repeat(np.asarray(imgs)[..., 0], offsets.shape[1], axis=0), offsets.reshape(-1, 2), N)[
-        ..., None
-    ]
+    regions = np.repeat(np.asarray(imgs)[..., 0], offsets.shape[1], axis=0)
+    return moved_views(regions, offsets.reshape(-1, 2), N)[..., None]
 
 
 def center_channels(channels: ArrayLike, offsets_xy: ArrayLike) -> Patches:

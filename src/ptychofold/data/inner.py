@@ -68,7 +68,7 @@ class InnerGroups(Dataset[GroupBatch]):
             members, seeds = (indices.astype(np.int32) for indices in drawn)
             groups = groups_from_members(scan.positions, members=members, seeds=seeds)
             dataset = GroupedDataset(scan, groups, values=values, ground_truth=ground_truth, scale=1.0)
-            datasets[f"{len(datasets):06}"] = dataset
+            datasets[f"{len(datasets):06} {scan.path or 'in memory'}"] = dataset
             centers.append(scan.positions[inner].mean(axis=0))
         self.scans = tuple(scans)
         self.centers: Float64[np.ndarray, "scan 2"] = np.stack(centers)
