@@ -165,11 +165,29 @@ def test_what_has_no_page_is_refused(tmp_path: Path) -> None:
     result = run(app, ["report", str(tmp_path), "-o", str(tmp_path / "a.html")])
     assert result.exit_code == 3
     assert "expected a store or a training run" in result.stderr
-    (tmp_path / "run.toml").write_text('scan = "a.npz"\n', encoding="utf-8")
-    result = run(app, ["report", str(tmp_path), "-o", str(tmp_path / "a.html")])
-    assert result.exit_code == 3
-    assert "expected a trained model" in result.stderr
     assert not (tmp_path / "a.html").exists()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_that_has_not_ended_shows_what_there_is_and_is_marked(tmp_path: Path) -> None:
+    good_scan(tmp_path / "scan.npz")
+    folder, page = tmp_path / "run", tmp_path / "run.html"
+    folder.mkdir()
+    (folder / "run.toml").write_text('scan = "../scan.npz"\n[training]\nepochs = 5\n', encoding="utf-8")
+    report(str(folder), "-o", str(page))
+    text = page.read_text(encoding="utf-8")
+    assert "unfinished: 0 of 5 epochs have ended, no model yet" in text
+    assert f"Train it with ptychofold train {folder / 'run.toml'}." in text
+    assert "<h2>Training losses</h2>" not in text
+    (folder / "last.ckpt").touch()
+    (folder / "history.json").write_text('[{"epoch": 0.0, "train_loss": 0.25}, {"epoch": 1.0, "train_loss": 0.125}]')
+    report(str(folder), "-o", str(page))
+    text = page.read_text(encoding="utf-8")
+    assert "unfinished: 2 of 5 epochs have ended, no model yet" in text
+    assert "run.toml --resume." in text
+    for heading in ("Training run", "Training losses", "Scan map"):
+        assert f"<h2>{heading}</h2>" in text
+    assert "Run run, unfinished" in text
 
 
 def test_names_and_findings_cannot_become_markup() -> None:

@@ -55,6 +55,23 @@ def test_a_run_goes_on_where_it_stopped(file: Path, tmp_path: Path) -> None:
     assert "6 steps" in result.stdout
 
 
+def test_a_run_that_had_ended_is_left_as_it_is(file: Path, tmp_path: Path) -> None:
+    arguments = [str(file), "-o", str(tmp_path), "-e", "2", *QUICK]
+    assert CliRunner().invoke(runner, arguments).exit_code == 0
+    model = tmp_path / "model.safetensors"
+    whole, before = model.read_bytes(), model.stat().st_mtime_ns
+    again = CliRunner().invoke(runner, [*arguments, "--resume"])
+    assert again.exit_code == 0, again.output
+    assert "nothing was left to train: the run had ended" in again.stdout
+    assert model.stat().st_mtime_ns == before
+    model.unlink()
+    assert CliRunner().invoke(runner, [*arguments, "--resume"]).exit_code == 0
+    assert model.read_bytes() == whole
+    model.write_bytes(b"damaged")
+    assert CliRunner().invoke(runner, [*arguments, "--resume"]).exit_code == 0
+    assert model.read_bytes() == whole
+
+
 def test_the_losses_of_an_interrupted_run_are_kept(file: Path, tmp_path: Path) -> None:
     run = RunConfig.from_mapping({"scan": str(file)}, overrides=[*SHORT, f"training.output_dir={str(tmp_path)!r}"])
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ptychofold.models import PtychographyModel
     from ptychofold.raw_data import RawData
 
-__all__ = ["model_file", "positions_line", "predict"]
+__all__ = ["how_to_end", "model_file", "positions_line", "predict"]
 
 
 @with_reading_options
@@ -104,20 +104,23 @@ def model_file(path: Path) -> Path:
     MissingFieldError
         If the directory has no trained model.
     """
-    from ptychofold.reconstruction.run_folder import MODEL_FILE, RESUME_FILE, RUN_FILE
+    from ptychofold.reconstruction.run_folder import MODEL_FILE
 
     if not path.is_dir():
         return path
     if not (path / MODEL_FILE).is_file():
-        begun = (path / RESUME_FILE).is_file()
-        fix = (
-            f"Its training has not ended: ptychofold train {path / RUN_FILE} --resume"
-            if begun
-            else "Train it with ptychofold train"
-        )
         raise MissingFieldError(
-            f"expected a trained model in the run's directory; found none. {fix}.",
+            f"expected a trained model in the run's directory; found none. {how_to_end(path)}.",
             path=path / MODEL_FILE,
             field="model",
         )
     return path / MODEL_FILE
+
+
+def how_to_end(folder: Path) -> str:
+    """Say which command ends the training of a run that has not ended."""
+    from ptychofold.reconstruction.run_folder import RESUME_FILE, RUN_FILE
+
+    if (folder / RESUME_FILE).is_file():
+        return f"Its training has not ended: ptychofold train {folder / RUN_FILE} --resume"
+    return "Train it with ptychofold train" + (f" {folder / RUN_FILE}" if (folder / RUN_FILE).is_file() else "")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ptychofold.plotting import Picture
     from ptychofold.plotting.page import Section
     from ptychofold.raw_data import RawData
+    from ptychofold.reconstruction.run import RunConfig
     from ptychofold.survey import PatternSummary
 
 __all__ = ["report", "scan_page", "write_report"]
@@ -44,7 +45,8 @@ def report(
 ) -> None:
     """Write one self-contained page: facts, doctor, interactive scan map, patterns, probe, coverage, results.
 
-    It loads nothing from a network. Of a training run it shows the losses, and what the network makes of its scan.
+    It loads nothing from a network. Of a training run it shows the losses, and what the network makes of its scan; of
+    one that has not ended, what there is so far.
     """
     if output.suffix.lower() not in {".html", ".htm"}:
         raise ConfigError(f"expected a page that ends in .html; found {output}.")
@@ -92,14 +94,15 @@ def scan_page(
 
 
 def run_page(folder: Path) -> "tuple[list[Section], str]":
-    """Return the sections of a training run: losses, what the network makes of its first scan, and that scan."""
-    from ptychofold.cli.predict import model_file, positions_line
-    from ptychofold.plotting import Picture
+    """Return the sections of a training run: losses, what the network makes of its first scan, and that scan.
+
+    A run that has not ended has no network yet, and says so.
+    """
+    from ptychofold.cli.predict import how_to_end
     from ptychofold.plotting.html_report import losses_section
     from ptychofold.plotting.page import Section, facts_table
-    from ptychofold.reconstruction import predict_object
-    from ptychofold.reconstruction.checkpoint import load_checkpoint, read_description
     from ptychofold.reconstruction.run import RUN_FILE, RunConfig, read_history
+    from ptychofold.reconstruction.run_folder import MODEL_FILE
 
     if not (folder / RUN_FILE).is_file():
         raise MissingFieldError(
@@ -108,27 +111,42 @@ def run_page(folder: Path) -> "tuple[list[Section], str]":
             field="run",
         )
     run = RunConfig.from_file(folder / RUN_FILE)
-    model, description = load_checkpoint(model_file(folder)), read_description(model_file(folder))
-    scan_file = run.scans[0]
-    scan = open_scan(scan_file, MeasurementChoice(run.measurement), reading=run.reading)
-    note = positions_line(model, scan)
+    history, ended = read_history(folder), (folder / MODEL_FILE).is_file()
+    n_done = max(map(len, history.values()), default=0)
+    scan = open_scan(run.scans[0], MeasurementChoice(run.measurement), reading=run.reading)
+    more, stages = _network(folder / MODEL_FILE, run, scan) if ended else ({}, [])
     facts = {
+        **(
+            {} if ended else {"state": f"unfinished: {n_done} of {run.training.epochs} epochs have ended, no model yet"}
+        ),
         "network": f"{run.model.architecture}, {run.model.size}",
         "grid": " × ".join(map(str, run.grouping.grid)),
         "epochs": str(run.training.epochs),
         "loss": f"{run.training.loss}, {run.training.mode}",
-        **{name.replace("_", " "): f"{value:.5g}" for name, value in description["losses"].items() if name != "epoch"},
+        **{name.replace("_", " "): f"{values[-1]:.5g}" for name, values in history.items()},
         "scan": ", ".join(path.name for path in run.scans),
-        **({} if note is None else {"positions": note.removeprefix("positions ")}),
+        **more,
     }
-    sections = [Section(title="Training run", body=facts_table(facts))]
-    if history := read_history(folder):
+    note = "" if ended else f"{how_to_end(folder)}."
+    sections = [Section(title="Training run", body=facts_table(facts), note=note)]
+    if history:
         sections.append(losses_section(history, heading="Training losses"))
+    title = f"Run {folder.absolute().name}" + ("" if ended else ", unfinished")
+    return [*sections, *scan_page(scan, summarise(scan), stages=stages)], title
+
+
+def _network(model_file: Path, run: "RunConfig", scan: "RawData") -> "tuple[dict[str, str], list[tuple[str, Picture]]]":
+    """Return facts of a trained network, and what it makes of the first scan of its run."""
+    from ptychofold.cli.predict import positions_line
+    from ptychofold.plotting import Picture
+    from ptychofold.reconstruction import load_checkpoint, predict_object
+
+    model = load_checkpoint(model_file)
+    note = positions_line(model, scan)
     with progress("predicting", total=None):
         result = predict_object(model, scan, geometry=run.geometry)
-    name = "Network, stitched" + (f": {scan_file.name}" if len(run.scans) > 1 else "")
-    stages = [(name, Picture.of(result))]
-    return [*sections, *scan_page(scan, summarise(scan), stages=stages)], f"Run {folder.absolute().name}"
+    name = "Network, stitched" + (f": {run.scans[0].name}" if len(run.scans) > 1 else "")
+    return {} if note is None else {"positions": note.removeprefix("positions ")}, [(name, Picture.of(result))]
 
 
 def _file_page(found: "ScanFields", measurement: MeasurementChoice, *, name: str) -> "list[Section]":

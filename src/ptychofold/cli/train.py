@@ -74,6 +74,9 @@ def train(
             on_step=lambda done, total, _loss: report(done, total),
         )
     show(losses_table(record), "")
+    if not record.n_patterns:
+        show("nothing was left to train: the run had ended", f"its model is {plain(record.model_file)}")
+        return
     rate = quantity(record.patterns_per_second, "patterns/s")
     show(f"{record.n_steps} steps in {quantity(record.seconds, 's')}: {rate}", f"wrote {plain(record.model_file)}")
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from ptychofold.atomic import replacing
 
-__all__ = ["HISTORY_FILE", "MODEL_FILE", "RESUME_FILE", "RUN_FILE", "begin_anew", "keep_history", "read_history"]
+__all__ = [
+    "HISTORY_FILE",
+    "MODEL_FILE",
+    "RESUME_FILE",
+    "RUN_FILE",
+    "begin_anew",
+    "keep_history",
+    "last_losses",
+    "read_history",
+]
 
 RUN_FILE = "run.toml"
 """The settings, which repeat the run."""
@@ -36,6 +45,12 @@ def read_history(folder: str | Path) -> dict[str, list[float]]:
     epochs = _epochs(Path(folder))
     names = [name for name in epochs[-1] if name != "epoch"] if epochs else []
     return {name: [epoch[name] for epoch in epochs if epoch.get(name) is not None] for name in names}
+
+
+def last_losses(folder: Path) -> dict[str, float]:
+    """Return the losses of the last epoch that a run has kept, with its number as ``epoch``; empty if it kept none."""
+    epochs = _epochs(folder)
+    return epochs[-1] if epochs else {}
 
 
 def _epochs(folder: Path) -> list[dict[str, float]]:

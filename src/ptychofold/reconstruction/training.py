@@ -27,11 +27,11 @@ from ptychofold.data.mixture import MixtureDataset
 from ptychofold.errors import CheckpointError, ConfigError, DivergenceError
 from ptychofold.models import DataContract, PtychographyModel
 from ptychofold.optional import require
-from ptychofold.reconstruction.checkpoint import save_checkpoint
+from ptychofold.reconstruction.checkpoint import read_description, save_checkpoint
 from ptychofold.reconstruction.devices import device_named
 from ptychofold.reconstruction.module import IDENTITY, TrainingModule
 from ptychofold.reconstruction.objective import are_counts, good_diffraction
-from ptychofold.reconstruction.run_folder import MODEL_FILE, RESUME_FILE, begin_anew, keep_history
+from ptychofold.reconstruction.run_folder import MODEL_FILE, RESUME_FILE, begin_anew, keep_history, last_losses
 
 __all__ = ["MODEL_FILE", "RESUME_FILE", "OnStep", "TrainingRecord", "fit"]
 
@@ -49,7 +49,7 @@ class TrainingRecord:
     """What happened in a run."""
 
     epochs: tuple[Mapping[str, float], ...]
-    """Mean losses of each epoch by name, such as ``train_loss``; of this call, not of what was resumed."""
+    """Mean losses of each epoch by name, such as ``train_loss``; of this call, or the last of a run that had ended."""
     n_steps: int
     """Steps of the optimiser since the run began."""
     seconds: float
@@ -124,10 +124,11 @@ def fit(
     seconds = time.perf_counter() - start
     logger.info("trained %d steps in %.1f s", trainer.global_step, seconds)
     path = None if config.output_dir is None else config.output_dir / MODEL_FILE
-    if path is not None and trainer.is_global_zero:
-        save_checkpoint(path, model, training=config, losses=_last_losses(trainer))
+    kept = {} if path is None else last_losses(path.parent)
+    if path is not None and trainer.is_global_zero and not _is_saved(path, epoch=trainer.current_epoch):
+        save_checkpoint(path, model, training=config, losses={**kept, **_last_losses(trainer)})
     return TrainingRecord(
-        epochs=tuple(diary.epochs) or (_last_losses(trainer),),
+        epochs=tuple(diary.epochs) or (kept or _last_losses(trainer),),
         n_steps=trainer.global_step,
         seconds=seconds,
         n_patterns=diary.n_patterns,
@@ -326,6 +327,14 @@ def _interruptible() -> Iterator[None]:
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
+
+
+def _is_saved(path: Path, *, epoch: int) -> bool:
+    """Whether the model's file is that of this epoch: of a run that had ended before it was resumed."""
+    try:
+        return path.is_file() and read_description(path)["losses"].get("epoch") == epoch
+    except CheckpointError:
+        return False
 
 
 def _last_losses(trainer: Trainer) -> dict[str, float]:
