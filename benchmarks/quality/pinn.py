@@ -36,7 +36,6 @@ from ptychofold.reconstruction import predict_object, save_checkpoint
 from ptychofold.reconstruction.alignment import AlignedObjects, align
 from ptychofold.reconstruction.iterative import reconstruct
 from ptychofold.reconstruction.metrics import ssim
-from ptychofold.reconstruction.result import Reconstruction
 from ptychofold.reconstruction.training import fit
 
 STEP = 8.0
@@ -119,11 +118,17 @@ def picture(path: Path, pair: AlignedObjects) -> None:
     figure.savefig(path)
 
 
-def refined(scan: RawData, start: Reconstruction, n_epochs: int) -> dict[str, object]:
-    """Return R after the gradient engine, from a network's object and from none; 5 % of the patterns are held out."""
+def refined(scan: RawData, model: PtychographyModel, n_epochs: int) -> dict[str, object]:
+    """Return R after the gradient engine, from a network's object and from none; 5 % of the patterns are held out.
+
+    The network's object is made without those patterns.
+    """
+    settings = GradientConfig(epochs=n_epochs, held_out=0.05)
+    flat = reconstruct(scan, settings)
+    kept = predict_object(model, scan.subset(np.setdiff1d(np.arange(len(scan)), flat.held_out)))
+    start = replace(predict_object(model, scan), object=kept.object)
     found: dict[str, object] = {"epochs": n_epochs}
-    for name, beginning in (("network", start), ("flat", None)):
-        result = reconstruct(scan, GradientConfig(epochs=n_epochs, held_out=0.05), start=beginning)
+    for name, result in (("network", reconstruct(scan, settings, start=start)), ("flat", flat)):
         held_out = result.r_factor_held_out
         found |= {f"r_from_{name}": round(result.r_factor, 4), f"held_out_from_{name}": round(held_out or 0.0, 4)}
     return found
@@ -192,10 +197,8 @@ def run(arguments: argparse.Namespace) -> None:
     save_checkpoint(arguments.output / f"{name}.safetensors", model, training=config)
     if scan.object is not None:
         picture(arguments.output / f"{name}.png", compared(predict_object(model, scan).object, scan, shift=measured)[1])
-    if arguments.refine:
-        start = predict_object(model, scan)
-        for n_epochs in arguments.refine:
-            say(stage=f"refined {n_epochs}", **refined(scan, start, n_epochs))
+    for n_epochs in arguments.refine:
+        say(stage=f"refined {n_epochs}", **refined(scan, model, n_epochs))
     if not measured:
         other = simulated(arguments, seed=1)
         found = predict_object(model, other)

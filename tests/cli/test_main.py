@@ -27,6 +27,14 @@ def test_the_version_is_shown() -> None:
     assert (result.exit_code, result.stdout) == (0, f"ptychofold {ptychofold.__version__}\n")
 
 
+def test_the_command_line_is_there_by_the_name_of_the_package_too() -> None:
+    call = [sys.executable, "-m", "ptychofold", "--version"]
+    assert subprocess.check_output(call, text=True) == f"ptychofold {ptychofold.__version__}\n"
+    refused = subprocess.run([*call[:-1], "inspect", "absent.npz"], capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "absent.npz" in refused.stderr
+
+
 def test_the_help_does_not_load_torch_or_matplotlib_or_numpy() -> None:
     code = (
         "import sys; from ptychofold.cli.main import app; "
