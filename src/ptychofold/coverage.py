@@ -3,14 +3,22 @@
 from math import ceil
 
 import numpy as np
-from jaxtyping import Complex64, Float32, Float64
+from jaxtyping import Complex64, Float32, Float64, Shaped
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.spatial import cKDTree
 
 from ptychofold.errors import DomainError
 from ptychofold.typing import Positions
 
-__all__ = ["coverage_map", "linear_overlap", "median_step", "probe_diameter", "probe_footprint", "scan_field"]
+__all__ = [
+    "coverage_map",
+    "linear_overlap",
+    "median_step",
+    "object_shape",
+    "probe_diameter",
+    "probe_footprint",
+    "scan_field",
+]
 
 LARGEST_MAP = 1 << 26
 """Object pixels of the largest map that is made."""
@@ -69,6 +77,12 @@ def linear_overlap(step: float, diameter: float) -> float:
 def scan_field(positions: Positions, N: int) -> tuple[int, int]:
     """Return (H, W), the smallest object with its first pixel at 0 that holds the patches of all positions."""
     height, width = (max(1, ceil(last) + N - N // 2) for last in positions.max(axis=0).tolist())
+    return height, width
+
+
+def object_shape(canvas: Shaped[np.ndarray, "H W"]) -> tuple[int, int]:
+    """Return (H, W) of an object, or of a map of it, as the pair that others take as its shape."""
+    height, width = canvas.shape
     return height, width
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict
 
 import typer
 
@@ -20,7 +20,30 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparable", "Measured", "evaluate", "measured", "on_one_pixel", "read_object"]
 
-Facts = dict[str, dict[str, float | None] | dict[str, bool] | list[float] | list[int]]
+
+class Facts(TypedDict):
+    """Every figure of a comparison; NaN where it is not defined."""
+
+    ssim: dict[str, float]
+    psnr_db: dict[str, float]
+    data_range: dict[str, float]
+    """Of the reference, which SSIM and PSNR are relative to."""
+    mean_absolute_error: dict[str, float]
+    """Phase in radians."""
+    relative_error: dict[str, float | None]
+    resolution_px: dict[str, float | None]
+    """Period at which the ring correlation falls below each threshold."""
+    resolution_m: dict[str, float | None]
+    exceeds: dict[str, bool]
+    """Whether most rings are above each threshold."""
+    ambiguities: dict[str, float]
+    """What was taken out of the first object."""
+    shape: list[int]
+    ring_frequency: list[float]
+    """Cycles a pixel."""
+    ring_correlation: list[float]
+
+
 SMALLEST = 16
 """Side in pixels of the smallest field that is compared by itself."""
 SAME = 0.25
@@ -189,20 +212,18 @@ def _finite(facts: object) -> object:
 def figures_table(facts: Facts) -> "Table":
     """Return the figures as a table of phase and amplitude."""
     table = new_table("quantity", "phase", "amplitude", numbers=("phase", "amplitude"))
-    for label, name, digits in (
-        ("SSIM", "ssim", 4),
-        ("PSNR / dB", "psnr_db", 2),
-        ("data range", "data_range", 3),
-        ("mean absolute error", "mean_absolute_error", 4),
+    for label, values, digits in (
+        ("SSIM", facts["ssim"], 4),
+        ("PSNR / dB", facts["psnr_db"], 2),
+        ("data range", facts["data_range"], 3),
+        ("mean absolute error", facts["mean_absolute_error"], 4),
     ):
-        values = facts[name]
-        assert isinstance(values, dict)
         table.add_row(label, *(_figure(values[column], digits) for column in ("phase", "amplitude")))
     return table
 
 
-def _figure(value: float | None, digits: int) -> str:
-    return "undefined" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+def _figure(value: float, digits: int) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def ambiguities_line(pair: "AlignedObjects") -> str:

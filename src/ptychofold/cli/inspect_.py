@@ -1,7 +1,7 @@
 """``ptychofold inspect``: what a scan file holds and what looks wrong."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -180,39 +180,39 @@ def _inspect_directory(
     )
     if not files:
         raise FormatError("expected at least one scan file in the directory; found none.", path=folder)
-    scans: list[dict[str, object]] = []
+    scans: list[tuple[dict[str, object], Survey]] = []
     failures: dict[str, str] = {}
     with progress("inspecting scans", total=len(files)) as advance:
         for file in files:
             try:
                 scan = open_scan(file, measurement, reading=None if is_store(file) else reading)
-                scans.append(_facts(scan, survey(scan)))
+                found = survey(scan)
+                scans.append((_facts(scan, found), found))
             except PtychoError as error:
                 failures[file.name] = str(error).removeprefix(f"{file}: ").split(". ")[0]
             advance(1)
     if as_json:
-        typer.echo(json.dumps({"directory": str(folder), "scans": scans, "failures": failures}, ensure_ascii=False))
+        facts = [of_scan for of_scan, _ in scans]
+        typer.echo(json.dumps({"directory": str(folder), "scans": facts, "failures": failures}, ensure_ascii=False))
     else:
         _show_directory(folder, scans, failures)
     if failures:
         raise FormatError(f"{_count(len(failures), 'file')} of {len(files)} cannot be read as a scan.", path=folder)
 
 
-def _show_directory(folder: Path, scans: list[dict[str, object]], failures: Mapping[str, str]) -> None:
+def _show_directory(
+    folder: Path, scans: "Sequence[tuple[Mapping[str, object], Survey]]", failures: Mapping[str, str]
+) -> None:
     numbers = ("patterns", "N", "dose", "d90", "step", "overlap", "warnings")
     table = new_table("scan", "measurement", *numbers, title=plain(str(folder)), numbers=numbers)
-    for facts in scans:
-        values = [facts[key] for key in ("dose_median", "probe_diameter", "step")]
-        overlap, warnings = facts["overlap"], facts["warnings"]
-        assert isinstance(warnings, tuple)
+    for facts, found in scans:
+        values = (found.dose_median, found.probe_diameter, found.step)
         table.add_row(
             f"[bold]{plain(Path(str(facts['path'])).name)}[/]",
-            str(facts["measurement"]),
-            str(facts["n_scan"]),
-            str(facts["N"]),
-            *(quantity(value) if isinstance(value, float) else "–" for value in values),
-            f"{overlap:.0%}" if isinstance(overlap, float) else "–",
-            str(len(warnings)),
+            *(str(facts[name]) for name in ("measurement", "n_scan", "N")),
+            *("–" if value is None else quantity(value) for value in values),
+            "–" if found.overlap is None else f"{found.overlap:.0%}",
+            str(len(found.warnings)),
         )
     show(table, *(f"[red bold]{plain(name)}[/]: {plain(why)}" for name, why in failures.items()))
 

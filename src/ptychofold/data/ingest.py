@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64, Shaped
+from jaxtyping import Float64, Shaped
 
 from ptychofold.data.arrays import array_path
 from ptychofold.data.decode import block_reader
@@ -37,6 +37,7 @@ from ptychofold.data.manifest import PARTIAL_SUFFIX, ArrayRecord, Fingerprint, M
 from ptychofold.data.sources import chunk_rows
 from ptychofold.errors import DataError, StoreError
 from ptychofold.formats.origins import files_of
+from ptychofold.formats.rows import Rows, row_numbers
 from ptychofold.raw_data import RawData
 from ptychofold.scaling import energy_sums
 from ptychofold.typing import ArraySource
@@ -318,7 +319,10 @@ class _Block:
     def dtype(self) -> np.dtype:
         return self.block.dtype
 
-    def read(self, rows: Int64[np.ndarray, " n"] | slice, out: np.ndarray | None = None) -> np.ndarray:
-        assert isinstance(rows, np.ndarray)
-        assert out is None
-        return self.block[int(rows[0]) - self.start : int(rows[-1]) + 1 - self.start]
+    def read(self, rows: Rows, out: np.ndarray | None = None) -> np.ndarray:
+        numbers = row_numbers(rows, self.shape[0]) - self.start
+        found = self.block[numbers[0] : numbers[-1] + 1]
+        if out is None:
+            return found
+        out[:] = found
+        return out

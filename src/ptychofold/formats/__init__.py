@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from ptychofold.config import ReadingConfig, RecipeConfig
+from ptychofold.config import PositionFrame, ReadingConfig, RecipeConfig
 from ptychofold.errors import MissingFieldError, UnsupportedFormatError
 from ptychofold.formats import (
     cxi,
@@ -154,7 +154,7 @@ def read_fields(
     if patterns is not None:
         found = with_patterns(found, _read_alone(patterns, lazy=lazy, reading=ReadingConfig()))
     if reading.positions is not None and not _by_reader(reading):
-        found = _with_positions(found, reading)
+        found = _with_positions(found, reading.positions, reading.frame)
     if isinstance(reading.probe, Path):
         found = replace(found, probe=_probe_from(reading.probe))
     return _prepared(completed(found, reading, measurement=measurement), path, reading)
@@ -185,7 +185,7 @@ def _read_alone(path: Path, *, lazy: bool, reading: ReadingConfig) -> ScanFields
         found = read_by_recipe(path, RecipeConfig.from_toml(reading.recipe), lazy=lazy)
         return replace(found, format_reason=f"by the recipe {reading.recipe}")
     if reading.reader is not None:
-        return _by_facility(path, reading, lazy=lazy)
+        return _by_facility(path, reading.reader, reading, lazy=lazy)
     if reading.format is None:
         known, reason = identify(path)
     else:
@@ -197,11 +197,10 @@ def _read_alone(path: Path, *, lazy: bool, reading: ReadingConfig) -> ScanFields
     return replace(found, format_reason=reason)
 
 
-def _by_facility(path: Path, reading: ReadingConfig, *, lazy: bool) -> ScanFields:
-    assert reading.reader is not None
+def _by_facility(path: Path, reader: str, reading: ReadingConfig, *, lazy: bool) -> ScanFields:
     found = read_facility(
         path,
-        reader=reading.reader,
+        reader=reader,
         positions=reading.positions if _by_reader(reading) else None,
         positions_reader=reading.positions_reader,
         lazy=lazy,
@@ -217,16 +216,15 @@ def _named(name: str, path: Path) -> Format:
     raise UnsupportedFormatError(f"no format is named {name!r}. Known: {names}.", path=path)
 
 
-def _with_positions(found: ScanFields, reading: ReadingConfig) -> ScanFields:
+def _with_positions(found: ScanFields, file: Path, frame: PositionFrame | None) -> ScanFields:
     """Return the scan with the positions of a second file: a table of numbers, or any scan file."""
-    assert reading.positions is not None
-    if reading.positions.suffix.lower() in TABLES:
-        positions, in_pixels = read_table(reading.positions, reading.frame)
+    if file.suffix.lower() in TABLES:
+        positions, in_pixels = read_table(file, frame)
         placed = replace(
             found, positions=positions if in_pixels else None, positions_m=None if in_pixels else positions, origin=None
         )
     else:
-        other = _read_alone(reading.positions, lazy=True, reading=ReadingConfig())
+        other = _read_alone(file, lazy=True, reading=ReadingConfig())
         placed = replace(
             found, positions=other.positions, positions_m=other.positions_m, origin=other.origin,
             positions_nominal=other.positions_nominal, positions_nominal_m=other.positions_nominal_m,

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self, TypeVar
 
 import h5py
 import numpy as np
+from jaxtyping import Float64
 
 from ptychofold.atomic import replacing
 from ptychofold.errors import MissingFieldError
@@ -15,7 +18,9 @@ from ptychofold.formats.frame_changes import Squared
 from ptychofold.formats.transformed import TransformedSource
 from ptychofold.typing import ArraySource
 
-__all__ = ["as_intensity", "creating", "not_held", "require", "write_patterns"]
+__all__ = ["Essentials", "creating", "needed", "not_held", "write_patterns"]
+
+Found = TypeVar("Found")
 
 CHUNK_BYTES = 1 << 25
 HOLDABLE = (
@@ -37,27 +42,42 @@ def creating(path: Path, *, name: str) -> Iterator[h5py.File]:
         yield file
 
 
-def require(fields: ScanFields, path: Path, *, name: str, needs: tuple[str, ...]) -> None:
-    """Refuse a scan that lacks what a format cannot do without.
+def needed(value: Found | None, need: str, path: Path, *, name: str) -> Found:
+    """Return what a format cannot do without.
 
     Raises
     ------
     MissingFieldError
-        If a field is None; ``pixel_size_m`` and ``wavelength_m`` are those of the metadata.
+        If the scan lacks it.
     """
-    for need in needs:
-        holder = fields.metadata if need in {"pixel_size_m", "wavelength_m"} else fields
-        if getattr(holder, need) is None:
-            option = {"pixel_size_m": " Supply --pixel-size-m.", "wavelength_m": " Supply --energy-ev."}.get(need, "")
-            raise MissingFieldError(
-                f"expected {need} in the scan to write; found None. {name} needs it.{option}", path=path, field=need
-            )
+    if value is None:
+        option = " Supply --pixel-size-m." if need == "pixel_size_m" else ""
+        raise MissingFieldError(
+            f"expected {need} in the scan to write; found None. {name} needs it.{option}", path=path, field=need
+        )
+    return value
 
 
-def as_intensity(fields: ScanFields) -> ArraySource:
-    """Return the patterns as intensity: as they are, or the square of amplitudes."""
-    assert fields.patterns is not None
-    return TransformedSource(fields.patterns, Squared()) if fields.measurement == "amplitude" else fields.patterns
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Essentials:
+    """What a format of intensities at positions in metres cannot do without."""
+
+    intensity: ArraySource
+    """The patterns; amplitudes are squared as they are read."""
+    positions: Float64[np.ndarray, "scan 2"]
+    """(y, x) in object pixels."""
+    pixel_size_m: tuple[float, float]
+    """Height and width of an object pixel."""
+
+    @classmethod
+    def of(cls, fields: ScanFields, path: Path, *, name: str) -> Self:
+        """Take them from a scan; one that is missing is a `MissingFieldError`."""
+        patterns = needed(fields.patterns, "patterns", path, name=name)
+        return cls(
+            intensity=TransformedSource(patterns, Squared()) if fields.measurement == "amplitude" else patterns,
+            positions=needed(fields.positions, "positions", path, name=name),
+            pixel_size_m=needed(fields.metadata.pixel_size_m, "pixel_size_m", path, name=name),
+        )
 
 
 def write_patterns(group: h5py.Group, name: str, patterns: ArraySource) -> h5py.Dataset:

@@ -8,7 +8,7 @@ import numpy as np
 from ptychofold.config.geometry import HC_EV_M
 from ptychofold.formats.cxi_write import HOLDS, write_entry
 from ptychofold.formats.fields import ScanFields
-from ptychofold.formats.hdf5_write import creating, not_held, require
+from ptychofold.formats.hdf5_write import Essentials, creating, not_held
 from ptychofold.formats.units import EV_JOULE
 
 __all__ = ["write"]
@@ -50,9 +50,9 @@ def write(fields: ScanFields, path: Path) -> tuple[str, ...]:
     MissingFieldError
         If the scan has no patterns, positions or object pixel size, without which there are no metres.
     """
-    require(fields, path, name="NXcxi_ptycho", needs=("patterns", "positions", "pixel_size_m"))
+    held = Essentials.of(fields, path, name="NXcxi_ptycho")
     with creating(path, name="NeXus file") as file:
-        entry = write_entry(file, fields)
+        entry = write_entry(file, fields, held)
         file.attrs["default"] = "entry_1"
         entry["definition"] = "NXptycho"
         entry.attrs["default"] = "data"

@@ -8,7 +8,6 @@ product (object, probe, ``probe_position_x_m``); fold_slice's holds ``ppX`` and 
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from ptychofold.config import ScanGeometry
@@ -18,7 +17,7 @@ from ptychofold.formats.base import Format
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.hdf5 import open_file
 from ptychofold.formats.hdf5_items import dataset, find, has_datasets, names_in, number, numbers, patterns_of
-from ptychofold.formats.hdf5_write import as_intensity, creating, require, write_patterns
+from ptychofold.formats.hdf5_write import Essentials, creating, needed, write_patterns
 from ptychofold.formats.pairing import with_patterns
 from ptychofold.metadata import Metadata
 from ptychofold.validation import check_columns
@@ -153,17 +152,14 @@ def write_ptychovit(fields: ScanFields, path: Path) -> tuple[str, ...]:
             "the second file by it.",
             path=path,
         )
-    needs = ("patterns", "positions", "probe", "object", "pixel_size_m")
-    require(fields, path, name="PtychoViT", needs=needs)
+    held = Essentials.of(fields, path, name="PtychoViT")
+    for need, found in (("probe", fields.probe), ("object", fields.object)):
+        needed(found, need, path, name="PtychoViT")
     other = path.with_name(f"{path.stem.removesuffix('_dp')}_para{path.suffix}")
     lost = [name for name in ptychodus_product.write(fields, other) if name not in {"patterns", "measurement"}]
     with creating(path, name="PtychoViT pair") as file:
-        _write_dp(file, fields)
+        write_patterns(file, "dp", held.intensity)
     return (*lost, "measurement") if fields.measurement == "amplitude" else tuple(lost)
-
-
-def _write_dp(file: h5py.File, fields: ScanFields) -> None:
-    write_patterns(file, "dp", as_intensity(fields))
 
 
 PTYCHOVIT = Format(

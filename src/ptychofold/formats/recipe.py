@@ -60,8 +60,8 @@ def read_by_recipe(path: Path, recipe: RecipeConfig, *, lazy: bool) -> ScanField
         positions=probe_yx + (recipe.origin or (0.0, 0.0)) if in_pixels else None,
         positions_m=None if in_pixels else probe_yx,
         origin=recipe.origin,
-        probe=_array(path, recipe.probe),
-        object=_array(path, recipe.object),
+        probe=_named(path, recipe.probe),
+        object=_named(path, recipe.object),
         bad_pixels=bad_pixels,
         measurement=recipe.measurement,
         measurement_reason="the recipe says so",
@@ -79,7 +79,7 @@ def steps_of(path: Path, recipe: RecipeConfig, *, n_scan: int) -> PreprocessConf
         If the frame filter has not one number for each of the ``n_scan`` patterns.
     """
     steps: list[Step] = []
-    keep = _array(path, recipe.keep)
+    keep = _named(path, recipe.keep)
     if keep is not None:
         if keep.size != n_scan:
             raise ShapeError(
@@ -151,9 +151,11 @@ def _opened(path: Path, reference: str) -> Iterator[h5py.Dataset]:
         yield item
 
 
-def _array(path: Path, reference: str | None) -> Shaped[np.ndarray, "..."] | None:
-    if reference is None:
-        return None
+def _named(path: Path, reference: str | None) -> Shaped[np.ndarray, "..."] | None:
+    return None if reference is None else _array(path, reference)
+
+
+def _array(path: Path, reference: str) -> Shaped[np.ndarray, "..."]:
     with _opened(path, reference) as item:
         return read_all(item)
 
@@ -181,16 +183,13 @@ def _positions(path: Path, where: RecipePositions, *, n_scan: int) -> Float64[np
     """Return the two numbers of each pattern, in the order of ``frame.axes``."""
     if where.both is not None:
         pair = _array(path, where.both)
-        assert pair is not None
         found = pair.T if pair.ndim == 2 and pair.shape[0] == 2 != pair.shape[1] else pair
         if found.shape != (n_scan, 2):
             raise _unfit(path, n_scan, str(pair.shape))
         factors = np.array([where.y_multiplier, where.x_multiplier])
         scaled: np.ndarray = found * (factors if where.frame.axes == "yx" else factors[::-1])
         return scaled.astype(np.float64)
-    y, x = (_array(path, name) for name in (where.y, where.x))
-    assert y is not None
-    assert x is not None
+    y, x = (_array(path, name) for name in (where.y, where.x) if name is not None)
     y, x = y.ravel() * where.y_multiplier, x.ravel() * where.x_multiplier
     if where.raster is not None and (y.size, x.size) != (n_scan, n_scan):
         slow, fast = (y, x) if where.raster == "y_slow" else (x, y)
@@ -213,9 +212,9 @@ def _unfit(path: Path, n_scan: int, found: str) -> ShapeError:
 
 def _mask(path: Path, recipe: RecipeConfig, *, frame: tuple[int, ...]) -> Bool[np.ndarray, "N M"] | None:
     """Return the mask as the changed frames lie; ``frame`` is the shape of those in the file."""
-    mask = _array(path, recipe.mask)
-    if mask is None:
+    if recipe.mask is None:
         return None
+    mask = _array(path, recipe.mask)
     if mask.shape != frame:
         raise ShapeError(
             f"expected mask = {recipe.mask} of the frames' shape {frame}; found {mask.shape}.",

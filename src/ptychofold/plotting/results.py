@@ -10,7 +10,7 @@ from jaxtyping import Complex64, Float64
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from ptychofold.coverage import coverage_map, probe_footprint
+from ptychofold.coverage import coverage_map, object_shape, probe_footprint
 from ptychofold.formats import ScanFields
 from ptychofold.plotting.curves import plot_losses, plot_ring_correlation
 from ptychofold.plotting.fields import phase_window, plot_amplitude, plot_object, plot_phase, plot_probe
@@ -80,7 +80,7 @@ class Picture:
     @property
     def light(self) -> np.ndarray:
         """(H, W), 0 to 1, how well each pixel of the object is known."""
-        shape = (self.object.shape[0], self.object.shape[1])
+        shape = object_shape(self.object)
         return light_on(coverage_map(self.positions, probe_footprint(self.probe), shape))
 
 
@@ -100,7 +100,7 @@ def plot_reconstruction(picture: Picture, *, name: str = "Reconstruction") -> Fi
     (amplitude, phase, coverage), (probe, second, losses) = figure.subplots(2, 3)
     title(plot_amplitude(amplitude, picture.object, scale=scale, light=light), "Object amplitude")
     title(plot_phase(phase, picture.object, scale=scale, light=light), "Object phase")
-    shape = (picture.object.shape[0], picture.object.shape[1])
+    shape = object_shape(picture.object)
     weight = (np.abs(picture.probe) ** 2).sum(axis=0).astype(np.float32)
     lit = coverage_map(picture.positions, weight / weight.max(), shape)
     drawn = show_image(coverage, lit, cmap="viridis", scale=scale, norm=Normalize(0, float(lit.max())))

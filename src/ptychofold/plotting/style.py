@@ -144,9 +144,7 @@ def show_image(
 
 def add_colorbar(axes: Axes, drawn: ScalarMappable, label: str) -> None:
     """Add a thin colour bar as high as the picture; a whole turn of phase is marked in multiples of π."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    bar = figure.colorbar(drawn, cax=axes.inset_axes((1.025, 0.0, 0.035, 1.0)))
+    bar = axes.figure.colorbar(drawn, cax=axes.inset_axes((1.025, 0.0, 0.035, 1.0)))
     bar.set_label(label, fontsize=8, color=INK)
     bar.ax.tick_params(labelsize=7, color=MUTED, labelcolor=INK, length=2.5)
     bar.ax.tick_params(which="minor", length=1.5, color=MUTED)

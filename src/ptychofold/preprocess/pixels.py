@@ -41,13 +41,13 @@ def apply_background(step: BackgroundStep, found: ScanFields) -> ScanFields:
     """Subtract dark counts."""
     dark: Float64[np.ndarray, "H W"] | float = step.level
     if step.file is not None:
-        dark = step.level + _frame(step, found)
+        dark = step.level + _frame(step.file, step, found)
     return _rescaled(found, subtract=dark)
 
 
 def apply_flat(step: FlatStep, found: ScanFields) -> ScanFields:
     """Divide by the response."""
-    flat = _frame(step, found)
+    flat = _frame(step.file, step, found)
     lit = np.isfinite(flat) & (flat > 0)
     if not lit.any():
         raise ConfigError(f"flat: expected a field with a response; {step.file} has no positive number.")
@@ -58,7 +58,7 @@ def apply_flat(step: FlatStep, found: ScanFields) -> ScanFields:
 
 def apply_mask(step: MaskStep, found: ScanFields) -> ScanFields:
     """Mark pixels bad."""
-    marked = _frame(step, found) != 0
+    marked = _frame(step.file, step, found) != 0
     return _with_bad(found, ~marked if step.good else marked)
 
 
@@ -140,15 +140,14 @@ def dead_pixels(sample: Num[np.ndarray, "n H W"]) -> Bool[np.ndarray, "H W"]:
     return found
 
 
-def _frame(step: BackgroundStep | FlatStep | MaskStep, found: ScanFields) -> Float64[np.ndarray, "H W"]:
+def _frame(file: str, step: BackgroundStep | FlatStep | MaskStep, found: ScanFields) -> Float64[np.ndarray, "H W"]:
     """Return the step's frame as the scan's frames lie."""
-    assert step.file is not None
-    array: Shaped[np.ndarray, ...] = checked_side_array(step.file, step.checksum)
+    array: Shaped[np.ndarray, ...] = checked_side_array(file, step.checksum)
     shape = patterns_of(found).shape[1:]
     if step.transposed or step.zero_frequency == "corner":
         array = changed_frame(array, transposed=step.transposed, zero_frequency=step.zero_frequency, name=step.step)
     if array.shape != shape:
-        raise ShapeError(f"expected a frame of shape {shape} like the patterns; found {array.shape}.", path=step.file)
+        raise ShapeError(f"expected a frame of shape {shape} like the patterns; found {array.shape}.", path=file)
     return array.astype(np.float64)
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Complex64, Float64, Int64
 
 from ptychofold.config import ReconstructionConfig
+from ptychofold.coverage import object_shape
 from ptychofold.errors import MissingFieldError, ShapeError
 from ptychofold.physics import Geometry, add_modes, orthogonal_modes
 from ptychofold.raw_data import RawData
@@ -74,7 +75,7 @@ class Beginning:
             shift = start.shift + np.rint(moved.mean(axis=0))
         else:
             known = start if start is not None else object_that_holds(scan)
-            shape, shift = object_frame(scan.positions, scan.N, None if known is None else _shape(known))
+            shape, shift = object_frame(scan.positions, scan.N, None if known is None else object_shape(known))
             canvas = np.ones(shape, np.complex64) if start is None else _filled(start)
             positions = scan.positions + shift
         if probe is None:
@@ -121,7 +122,7 @@ def _check_fit(
             f"{' × '.join(map(str, probe.shape[1:]))}. Crop or pad it, or take that of a scan like this one.",
             field="probe",
         )
-    beyond = overhang(_shape(canvas), positions, N=N)
+    beyond = overhang(object_shape(canvas), positions, N=N)
     if beyond > N // OVERHANG:
         raise ShapeError(
             "expected an object that holds the patches of all positions; found one of "
@@ -129,10 +130,6 @@ def _check_fit(
             "object in the scan's frame, or with a flat one.",
             field="object",
         )
-
-
-def _shape(canvas: Complex64[np.ndarray, "H W"]) -> tuple[int, int]:
-    return canvas.shape[0], canvas.shape[1]
 
 
 def _filled(canvas: Complex64[np.ndarray, "H W"]) -> Complex64[np.ndarray, "H W"]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Complex64, Int64
 
 from ptychofold.config import GradientConfig, PtychiConfig, ReconstructionConfig
-from ptychofold.coverage import coverage_map
+from ptychofold.coverage import coverage_map, object_shape
 from ptychofold.data.readers import in_memory
 from ptychofold.errors import DivergenceError, DomainError, ShapeError
 from ptychofold.physics import Geometry, illumination, orthogonal_modes
@@ -194,7 +194,7 @@ class _Run:
         scan, geometry = self.beginning.scan, self.beginning.geometry
         modes = orthogonal_modes(torch.tensor(found.probe))
         canvas, probe, positions = found.object, modes.numpy(), found.positions
-        coverage = coverage_map(positions, illumination(modes).numpy(), (canvas.shape[0], canvas.shape[1]))
+        coverage = coverage_map(positions, illumination(modes).numpy(), object_shape(canvas))
         canvas = (canvas * np.exp(-1j * np.angle((canvas * coverage).sum()))).astype(np.complex64)
         cpu_seconds, seconds = self.clock.cpu_seconds(), self.clock.seconds()
 

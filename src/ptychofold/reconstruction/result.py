@@ -11,7 +11,7 @@ from jaxtyping import Complex64, Float32, Float64, Int64
 from pydantic import Field
 
 from ptychofold.config import Config
-from ptychofold.coverage import coverage_map, scan_field
+from ptychofold.coverage import coverage_map, object_shape, scan_field
 from ptychofold.errors import DivergenceError, MissingFieldError, ShapeError, UnsupportedFormatError
 from ptychofold.formats import FORMATS
 from ptychofold.physics import Geometry, illumination, mode_shares, orthogonal_modes
@@ -178,9 +178,7 @@ class Reconstruction:
         return cls(
             scan=plain,
             object=canvas,
-            coverage=coverage_map(
-                positions, illumination(torch.tensor(probe)).numpy(), (canvas.shape[0], canvas.shape[1])
-            ),
+            coverage=coverage_map(positions, illumination(torch.tensor(probe)).numpy(), object_shape(canvas)),
             probe=probe,
             positions=positions,
             r_factor=r_factor,
@@ -302,5 +300,4 @@ def object_that_holds(scan: RawData) -> Complex64[np.ndarray, "H W"] | None:
     """Return the scan's object if its frame is large enough for the scan to begin anew in it."""
     if scan.object is None:
         return None
-    height, width = scan.object.shape
-    return None if overhang((height, width), scan.positions, N=scan.N) > 0 else scan.object
+    return None if overhang(object_shape(scan.object), scan.positions, N=scan.N) > 0 else scan.object

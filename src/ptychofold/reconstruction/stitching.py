@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Complex64, Float, Float32, Float64
 from torch import Tensor
 
-from ptychofold.coverage import coverage_map
+from ptychofold.coverage import coverage_map, object_shape
 from ptychofold.errors import ConfigError, DivergenceError, DomainError, ShapeError
 from ptychofold.patches import place_patches
 from ptychofold.physics import ForwardModel, Geometry, illumination
@@ -95,7 +95,7 @@ class Stitcher:
             )
         at = positions.detach().cpu().double().numpy()
         weighted = (patches.detach().cpu() * self.weight).to(torch.complex128).numpy()
-        place_patches(weighted, at, (self._sum.shape[0], self._sum.shape[1]), out=self._sum)
+        place_patches(weighted, at, object_shape(self._sum), out=self._sum)
         self._positions.append(at)
 
     def result(self) -> StitchedObject:
@@ -118,7 +118,7 @@ class Stitcher:
         # laid in the order of their positions, so that the sum is the same whatever the order of the patches
         at = np.concatenate(self._positions)
         at = at[np.lexsort(at.T)]
-        coverage = coverage_map(at, self.weight.numpy(), (self._sum.shape[0], self._sum.shape[1]))
+        coverage = coverage_map(at, self.weight.numpy(), object_shape(self._sum))
         lit = coverage > UNLIT * coverage.max()
         mean = np.where(lit, self._sum / np.where(lit, coverage, 1), 0)
         return StitchedObject(mean.astype(np.complex64), np.where(lit, coverage, 0).astype(np.float32))
@@ -170,7 +170,7 @@ def stitch(
     geometry = Geometry.of_scan(scan.metadata) if geometry is None else geometry
     probe = scan.probe if probe is None else probe
     known = object_that_holds(scan)
-    shape, shift = object_frame(scan.positions, scan.N, None if known is None else _shape(known))
+    shape, shift = object_frame(scan.positions, scan.N, None if known is None else object_shape(known))
     stitcher = Stitcher(shape, weight=illumination(torch.tensor(probe)) if weight is None else torch.tensor(weight))
     experiments: set[int] = set()
     seen = np.zeros(len(scan), bool)
@@ -233,7 +233,3 @@ def fit_scale(
     bright = order[: np.searchsorted(sums, BRIGHT * sums[-1]) + 1]
     energy = float(np.square(measured[bright], dtype=np.float64).sum())
     return float(np.sqrt(energy / expected[bright].sum())) if energy > 0 else 1.0
-
-
-def _shape(canvas: Complex64[np.ndarray, "H W"]) -> tuple[int, int]:
-    return canvas.shape[0], canvas.shape[1]
