@@ -116,9 +116,9 @@ def test_a_misspelt_legacy_name_is_refused() -> None:
 @pytest.mark.parametrize(
     ("cfg", "message"),
     [
-        ({"gridsize": 3, "neighbor_count": 4}, "needs n_neighbors of at least"),
-        ({"gridsize": 0}, "grid.0: Input should be greater than 0"),
-        ({"nphotons": -1.0}, "n_photons: Input should be greater than 0"),
+        ({"gridsize": 3, "neighbor_count": 4}, r"needs n_neighbors \(your neighbor_count\) of at least"),
+        ({"gridsize": 0}, r"grid \(your gridsize\).0: Input should be greater than 0"),
+        ({"nphotons": -1.0}, r"n_photons \(your nphotons\): Input should be greater than 0"),
         ({"n_groups": "many"}, "n_groups: expected an integer; found 'many'"),
     ],
 )
@@ -155,6 +155,15 @@ def test_pytorch_ways_of_grouping_become_native_ones(settings: dict[str, Any], e
     found = from_torch(pt.DataConfig(n_subsample=1, **settings))
     assert found.grouping == GroupingConfig(**expected)
     assert found.mode is None
+
+
+def test_a_wrong_value_is_named_as_the_caller_names_it() -> None:
+    with pytest.raises(ConfigError, match=r"n_neighbors \(your neighbor_count\): .* found 'seven'"):
+        from_legacy({"neighbor_count": "seven"})
+    with pytest.raises(ConfigError, match=r"epochs \(your nepochs\): .* found 0"):
+        from_legacy({"nepochs": 0})
+    with pytest.raises(ConfigError, match=r"n_neighbors \(your K\) of at least 3; found 2"):
+        from_torch(pt.DataConfig(K=2))
 
 
 def test_an_unknown_neighbor_function_is_refused() -> None:

@@ -282,3 +282,25 @@ def test_the_energy_of_appended_patterns_leaves_out_bad_pixels(tmp_path: Path) -
     with StoreWriter(store.directory) as writer:
         writer.append(patterns[4:], scan.positions[4:])
     assert np.array_equal(PatternStore.open(store.directory).scan.energies(), scan.energies())
+
+
+def test_markers_in_bad_pixels_cost_no_pattern(tmp_path: Path) -> None:
+    mask = np.zeros((N, N), bool)
+    mask[2, 3] = True
+    counts = np.ones((4, N, N), np.int32)
+    counts[:, 2, 3] = -1
+    positions = np.array([[8.0, 8.0], [8.0, 9.0], [9.0, 8.0], [9.0, 9.0]])
+    scan = RawData.from_arrays(
+        patterns=counts, positions=positions, probe=np.ones((N, N), np.complex64), bad_pixels=mask,
+        measurement="intensity",
+    )  # fmt: skip
+    store = PatternStore.create(scan, tmp_path / "live", live=True)
+    later = counts.copy()
+    later[3, 5, 5] = -1
+    with store.writer() as writer:
+        assert writer.append(later, positions) == 1
+    assert later[0, 2, 3] == -1
+    grown = store.refresh().scan
+    assert len(grown) == 7
+    assert (grown.patterns.read(slice(None))[:, 2, 3] == 0).all()
+    assert (grown.energies() == N * N - 1).all()

@@ -126,8 +126,8 @@ def from_legacy(cfg: Mapping[str, object] | tf.TrainingConfig | tf.InferenceConf
     for name in ("n_groups", "n_images"):
         expect(isinstance(flat.get(name), int | None), name, "an integer", flat.get(name))
     flat["n_groups"] = tf.resolve_n_groups(flat.get("n_groups"), n_images=flat.get("n_images"), stacklevel=3)
-    both = (NAMES.translate(flat, source=dialect, target="native") for dialect in ("tensorflow", "legacy"))
-    return NativeSettings.from_dotted({name: value for native in both for name, value in native.items()})
+    first, second = (NAMES.translate(flat, source=dialect, target="native") for dialect in ("tensorflow", "legacy"))
+    return NativeSettings.from_dotted({**first, **second}, said=NAMES.spelt("tensorflow", by="native"))
 
 
 def from_torch(
@@ -154,7 +154,7 @@ def from_torch(
         native["grouping.max_distance"] = data.max_neighbor_distance
     if data.neighbor_function == "4_quadrant":
         native["grouping.n_neighbors"] = data.K_quadrant
-    return NativeSettings.from_dotted(native)
+    return NativeSettings.from_dotted(native, said=NAMES.spelt("torch", by="native"))
 
 
 def _bridge(kind: type[Settings], *configs: Settings) -> dict[str, Any]:

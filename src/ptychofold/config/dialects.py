@@ -248,6 +248,17 @@ class Glossary(tuple[Name, ...]):
         """Make a glossary of rows that hold a name for each dialect, or None, and end with the values."""
         return cls(Name(dict(zip(dialects, names, strict=True)), values) for *names, values in rows)  # type: ignore[arg-type]
 
+    def spelt(self, dialect: str, *, by: str) -> dict[str, str]:
+        """Return the names of one dialect by those of another, where both have one.
+
+        Examples
+        --------
+        >>> Glossary.of(("native", "other"), ("size", "N", SAME)).spelt("other", by="native")
+        {'size': 'N'}
+        """
+        pairs = ((row.of(by), row.of(dialect)) for row in self)
+        return {key: name for key, name in pairs if key is not None and name is not None}
+
     def carry(
         self, configs: Iterable[Settings], kind: type[Settings], *, source: str, target: str
     ) -> dict[str, object]:

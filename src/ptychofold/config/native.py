@@ -1,5 +1,6 @@
 """NativeSettings: everything that a configuration of another project may say, in native terms."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
@@ -8,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from ptychofold.config.base import Config
 from ptychofold.config.grouping import GroupingConfig
+from ptychofold.errors import ConfigError
 
 __all__ = ["NativeSettings"]
 
@@ -16,8 +18,20 @@ class NativeSettings(Config):
     """What a foreign configuration says, in native terms; None where it says nothing."""
 
     @classmethod
-    def from_dotted(cls, settings: Mapping[str, object]) -> Self:
+    def from_dotted(cls, settings: Mapping[str, object], *, said: Mapping[str, str] | None = None) -> Self:
         """Build from flat names, those of the grouping as ``grouping.grid`` and so on.
+
+        Parameters
+        ----------
+        settings
+            Values by name.
+        said
+            What the caller calls each of them, for messages.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is unknown or wrong.
 
         Examples
         --------
@@ -26,7 +40,10 @@ class NativeSettings(Config):
         """
         own = {name: value for name, value in settings.items() if "." not in name}
         grouping = {name.removeprefix("grouping."): value for name, value in settings.items() if "." in name}
-        return cls(grouping=GroupingConfig.from_mapping(grouping), **own)
+        try:
+            return cls(grouping=GroupingConfig.from_mapping(grouping), **own)
+        except ConfigError as error:
+            raise ConfigError(_as_said(str(error), said or {})) from None
 
     size: PositiveInt | None = None
     """Rows, and columns, of a pattern and of a patch, in pixels."""
@@ -81,3 +98,12 @@ class NativeSettings(Config):
 
     model_path: Path | None = None
     """The trained model."""
+
+
+def _as_said(message: str, said: Mapping[str, str]) -> str:
+    """Put the caller's names behind those of ours that a message has."""
+    for ours, theirs in said.items():
+        name = ours.rpartition(".")[2]
+        if name != theirs:
+            message = re.sub(rf"\b{name}\b", f"{name} (your {theirs})", message)
+    return message

@@ -20,6 +20,7 @@ from ptychofold.data.arrays import array_path, load_array
 from ptychofold.data.files import locked, npy_header, write_all, writing_explained
 from ptychofold.data.manifest import Manifest
 from ptychofold.errors import DtypeError, ShapeError, StoreError
+from ptychofold.formats.cleared import Cleared
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.scaling import energy_sums
 
@@ -85,7 +86,8 @@ class StoreWriter:
     ) -> int:
         """Store patterns with their positions; when this returns, every reader that looks again sees them.
 
-        A pattern with a negative or non-finite number, or without a finite position, is dropped and counted.
+        A pattern with a negative or non-finite number, or without a finite position, is dropped and counted; in bad
+        pixels such numbers are no measurement, and are stored as 0.
 
         Parameters
         ----------
@@ -112,6 +114,8 @@ class StoreWriter:
         """
         nominal = positions if positions_nominal is None else positions_nominal
         self._check(patterns, positions, nominal)
+        if self._bad_pixels is not None and patterns.dtype.kind != "u":
+            patterns = Cleared(self._bad_pixels).apply(patterns, np.arange(len(patterns)))
         good = _good(patterns, positions, nominal)
         n_lost = n_dropped + int(len(good) - good.sum())
         kept = patterns if good.all() else patterns[good]

@@ -164,8 +164,7 @@ def _split(n_scan: int, config: ReconstructionConfig) -> tuple[Int64[np.ndarray,
 
 def _check_lit(scan: RawData, held_out: Int64[np.ndarray, " h"]) -> None:
     """Refuse to compare with patterns that have no light in them: R is relative."""
-    good = True if scan.bad_pixels is None else ~scan.bad_pixels
-    if len(held_out) and not (scan.amplitude(held_out) * good).any():
+    if len(held_out) and not scan.energies(held_out).any():
         raise DomainError(
             f"expected light in the patterns held out; found {len(held_out)} dark ones. Drop the dark patterns "
             "(ptychofold preprocess with a step 'frames'), or hold out more.",
