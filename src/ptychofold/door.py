@@ -13,12 +13,13 @@ from ptychofold.errors import MissingFieldError
 from ptychofold.evidence import ExitEnergy
 from ptychofold.formats import ScanFields
 from ptychofold.formats.cleared import cleared
+from ptychofold.formats.decided import inspected_rows
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.origins import check_rows
 from ptychofold.measurement import decide_measurement
 from ptychofold.metadata import Metadata
 from ptychofold.patches import extract_patches
-from ptychofold.reading import read_apart, spread_rows
+from ptychofold.reading import read_apart
 from ptychofold.scaling import energy_sums
 from ptychofold.typing import ArraySource, Measurement, RequestedMeasurement
 from ptychofold.validation import as_array
@@ -26,12 +27,6 @@ from ptychofold.validation import as_array
 __all__ = ["CheckedFields", "checked", "fields_of_arrays"]
 
 Found = TypeVar("Found")
-N_INSPECTED = 64
-"""Most patterns, evenly spread over the scan, that are read when a scan is opened."""
-LEAST_INSPECTED = 8
-"""Fewest such patterns, however large they are."""
-INSPECTED_PIXELS = 1 << 22
-"""Pixels that are read between the two, so that large frames cost little memory."""
 _CURES = {
     "positions": " Name the file that holds them: read(…, positions=FILE), on the command line --positions FILE.",
     "patterns": " Name the file that holds them: from_file(…, patterns=FILE), on the command line --patterns FILE.",
@@ -114,8 +109,7 @@ def checked(found: ScanFields, *, measurement: RequestedMeasurement) -> CheckedF
     probe = check.check_probe(_required(found.probe, "probe", found), N=N, path=path)
     object_ = None if found.object is None else check.check_object(found.object, path=path)
     patches = None if found.patches is None else check.check_patches(found.patches, n_scan=n_scan, N=N, path=path)
-    n_inspected = min(N_INSPECTED, max(LEAST_INSPECTED, INSPECTED_PIXELS // N**2))
-    rows = spread_rows(n_scan, n_inspected)
+    rows = inspected_rows(patterns.shape)
     energy = None
     if measurement == "auto" and found.measurement_expected is not None:
         energy = _exit_energy(probe, _known_patches(rows, positions=positions, N=N, canvas=object_, patches=patches))

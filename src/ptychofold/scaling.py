@@ -20,6 +20,7 @@ from ptychofold.typing import ArraySource, Measurement
 
 __all__ = [
     "amplitude_sums",
+    "counting_unit",
     "energy_sums",
     "mean_measured_intensity",
     "photon_scale",
@@ -30,6 +31,8 @@ __all__ = [
     "torch_rms_scale",
 ]
 
+DIMMEST = 0.1
+"""Mean intensity of a pixel below which numbers are taken to be in a unit of their own, not in counts."""
 CHUNK_BYTES = 8 << 20
 """Stored bytes that are read and summed in one step."""
 
@@ -110,6 +113,27 @@ def mean_measured_intensity(mean_counts: float, N: int) -> float:
         If the mean is not a positive, finite number.
     """
     return _positive(mean_counts, "mean counts of the patterns") / N**2
+
+
+def counting_unit(mean_energy: float, N: int) -> float:
+    """Return what counts as one photon: less than 1 where patterns are so dim that they are hardly counts.
+
+    Numbers in a unit of their own, such as amplitudes divided by the largest, would else drown in the background of a
+    loss and in the rounding of an optimiser. In this unit the mean of a pixel is at least a tenth.
+
+    Parameters
+    ----------
+    mean_energy
+        ⟨Σ A²⟩ of the patterns.
+    N
+        Side of a pattern in pixels.
+
+    Examples
+    --------
+    >>> counting_unit(1e5, 64), counting_unit(4.096, 64)
+    (1.0, 0.01)
+    """
+    return min(1.0, mean_energy / N**2 / DIMMEST)
 
 
 def energy_sums(

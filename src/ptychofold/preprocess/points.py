@@ -13,7 +13,7 @@ from ptychofold.formats.transformed import TransformedSource
 from ptychofold.formats.view import RowView, length_in_file, rows_in_file
 from ptychofold.preprocess.frames import Rescaled
 from ptychofold.preprocess.sources import checked_side_array, known_measurement, patterns_of, positions_of
-from ptychofold.reading import read_intensity
+from ptychofold.scaling import energy_sums
 
 __all__ = [
     "apply_frames",
@@ -25,9 +25,6 @@ __all__ = [
     "resolve_positions",
     "typical_dose",
 ]
-
-CHUNK = 256
-"""Patterns whose dose is summed in one step."""
 
 
 def resolve_frames(step: FrameStep, found: ScanFields) -> FrameStep:
@@ -141,15 +138,8 @@ def typical_dose(dose: Float64[np.ndarray, " scan"]) -> float:
 
 
 def _dose(found: ScanFields) -> Float64[np.ndarray, " scan"]:
-    patterns, measurement = patterns_of(found), known_measurement(found)
-    shape = patterns.shape[1:]
-    good: Bool[np.ndarray, "H W"] = np.ones(shape, bool) if found.bad_pixels is None else ~found.bad_pixels.astype(bool)
-    dose = np.empty(patterns.shape[0])
-    for start in range(0, len(dose), CHUNK):
-        rows: Int64[np.ndarray, " n"] = np.arange(start, min(start + CHUNK, len(dose)))
-        intensity = read_intensity(patterns, rows, measurement=measurement, path=found.path)
-        dose[rows] = (intensity * good).sum(axis=(1, 2), dtype=np.float64)
-    return dose
+    bad = None if found.bad_pixels is None else found.bad_pixels.astype(bool)
+    return energy_sums(patterns_of(found), measurement=known_measurement(found), bad_pixels=bad, path=found.path)
 
 
 def _without(found: ScanFields, dropped: tuple[int, ...]) -> ScanFields:

@@ -12,7 +12,8 @@ from torch import Tensor
 from ptychofold.config import GradientConfig
 from ptychofold.physics import illumination
 from ptychofold.reconstruction.engines import Beginning, Engine, Guess
-from ptychofold.reconstruction.gradients import DARK, DIMMEST, Adam, Objective, move_positions
+from ptychofold.reconstruction.gradients import DARK, Adam, Objective, move_positions
+from ptychofold.scaling import counting_unit
 
 __all__ = ["GradientEngine"]
 
@@ -62,7 +63,7 @@ class GradientEngine(Engine):
                 propagator=propagator,
                 bad_pixels=None if scan.bad_pixels is None else torch.tensor(scan.bad_pixels, device=device),
                 dark=DARK * (energy / scan.N**2) ** 0.5,
-                count=min(1.0, energy / scan.N**2 / DIMMEST),
+                count=counting_unit(energy, scan.N),
             ),
             canvas=torch.tensor(beginning.guess.object, device=device),
             probe=light,

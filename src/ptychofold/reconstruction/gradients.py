@@ -25,14 +25,12 @@ from ptychofold.physics import (
     place_patches,
 )
 
-__all__ = ["DARK", "DIMMEST", "Adam", "BatchGradient", "Objective", "move_positions"]
+__all__ = ["DARK", "Adam", "BatchGradient", "Objective", "move_positions"]
 
 DARK = 1e-6
 """Share of the RMS amplitude that is added where an amplitude divides."""
 RATE_FLOOR = 1e-3
 """Counts that are added to the modelled rate under the Poisson loss."""
-DIMMEST = 0.1
-"""Mean intensity of a pixel below which numbers are taken to be in a unit of their own, not in counts."""
 FLAT = 0.1
 """Share of the mean curvature that is added to every position's own: where the object is flat, positions stay."""
 LARGEST_MOVE = 0.5

@@ -9,12 +9,9 @@ from ptychofold.data import GroupBatch
 from ptychofold.errors import DomainError, MissingFieldError
 from ptychofold.models import ModelOutput, PtychographyModel
 from ptychofold.physics import PATTERN_LOSSES, thin_counts, total_variation
+from ptychofold.scaling import counting_unit
 
 __all__ = ["are_counts", "good_diffraction", "objective", "patch_error", "split_photons"]
-
-
-DIMMEST = 0.1
-"""Mean counts of a pixel below which patterns are brought to this mean before a loss compares them."""
 
 
 def objective(
@@ -50,7 +47,8 @@ def objective(
     total = torch.zeros((), device=judged.device)
     with torch.autocast(judged.device.type, enabled=False):
         if config.mode != "supervised":
-            parts["pattern_loss"] = _pattern_error(output, seen, judged, config, share=share, unit=_count_of(model))
+            unit = counting_unit(model.scaling.mean_energy, model.contract.N)
+            parts["pattern_loss"] = _pattern_error(output, seen, judged, config, share=share, unit=unit)
             total = total + parts["pattern_loss"]
         if config.mode != "unsupervised":
             weight = config.supervised_weight if config.mode == "mixed" else 1.0
@@ -150,15 +148,6 @@ def true_patches(batch: GroupBatch) -> Complex64[Tensor, "B C N N"]:
             field="patches",
         )
     return batch.patches
-
-
-def _count_of(model: PtychographyModel) -> float:
-    """Return what counts as one photon: less than 1 where patterns are so dim that they are hardly counts.
-
-    Amplitudes in a unit of their own, such as those divided by the largest, would else drown in the loss's background
-    and in the rounding of the optimiser.
-    """
-    return min(1.0, model.scaling.mean_energy / model.contract.N**2 / DIMMEST)
 
 
 def _pattern_error(

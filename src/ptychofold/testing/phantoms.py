@@ -49,6 +49,9 @@ def dead_leaves(
 ) -> Complex64[np.ndarray, "H W"]:
     """Return discs of random size and thickness that cover one another: sharp edges at every scale.
 
+    Unlike `ptychofold.physics.objects.dead_leaves` it has as many discs, down to one pixel, on the smallest field as on
+    the largest, so that a scan of a few patterns of 16² has something to tell.
+
     Parameters
     ----------
     shape
