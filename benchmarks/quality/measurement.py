@@ -18,6 +18,8 @@ FAMILIES = {
     "scaled counts": {"corrected": False, "noisy": True},
     "corrected counts": {"corrected": True, "noisy": True},
     "without noise": {"corrected": False, "noisy": False},
+    "rounded": {"rounded": True},
+    "rounded, without noise": {"rounded": True, "noisy": False},
 }
 
 

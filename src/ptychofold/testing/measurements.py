@@ -61,7 +61,7 @@ def far_field_intensity(rng: np.random.Generator, *, N: int, n: int, strength: f
     return np.asarray(intensity / intensity.sum(axis=(1, 2)).mean())
 
 
-def make_case(seed: int, *, corrected: bool = False, noisy: bool = True) -> MeasurementCase:
+def make_case(seed: int, *, corrected: bool = False, noisy: bool = True, rounded: bool = False) -> MeasurementCase:
     """Return patterns of a dose from 10 to 10⁹ photons, after what beamstops, detectors, binning and scaling do.
 
     Parameters
@@ -72,6 +72,8 @@ def make_case(seed: int, *, corrected: bool = False, noisy: bool = True) -> Meas
         Also apply a gain map, a background, a monitor or readout noise, which leave no whole multiple of one count.
     noisy
         Draw counts; False leaves the mean intensity, as simulations without noise do.
+    rounded
+        Save decimals, or the levels of an 8 or 16 bit image, of what the largest value is 1 of.
     """
     rng = np.random.default_rng(seed)
     truth: Measurement = "amplitude" if seed % 2 else "intensity"
@@ -87,8 +89,13 @@ def make_case(seed: int, *, corrected: bool = False, noisy: bool = True) -> Meas
     if truth == "amplitude":
         done.append("square root")
     name, scale = _scale(values, rng)
-    stored = (values * scale).astype(str(rng.choice(["f4", "f8"])))
-    return MeasurementCase(patterns=stored, measurement=truth, dose=dose, done=tuple([*done, name] if name else done))
+    dtype = str(rng.choice(["f4", "f8"]))
+    values, done = values * scale, [*done, name] if name else done
+    if rounded:
+        levels = float(rng.choice([255, 1000, 10_000, 65_535]))
+        values = np.round(values / max(values.max(), 1e-300) * levels) / levels
+        done = [*done, f"{levels:.0f} levels"]
+    return MeasurementCase(patterns=values.astype(dtype), measurement=truth, dose=dose, done=tuple(done))
 
 
 def _masked(
