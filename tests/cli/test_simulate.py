@@ -1,15 +1,21 @@
 """``ptychofold simulate``."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from ptychofold.cli.main import app
+from ptychofold.cli.simulate import ObjectChoice, ScanChoice
 from ptychofold.config import SimulationConfig
+from ptychofold.config.simulation import ObjectName, ProbeName, ScanPatternName
 from ptychofold.errors import ConfigError
 from ptychofold.physics import simulate_scan
+from ptychofold.physics.objects import OBJECTS
+from ptychofold.physics.probes import PROBES
+from ptychofold.physics.scan_patterns import SCAN_PATTERNS
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.metrics import scan_r_factor
 
@@ -23,8 +29,14 @@ def simulated(path: Path, *options: str) -> RawData:
     return RawData.from_file(path)
 
 
-@pytest.mark.parametrize("name", ["siemens", "dead_leaves", "random_phase", "lines"])
-@pytest.mark.parametrize("scan", ["raster", "fermat", "jittered"])
+def test_every_part_of_a_simulation_can_be_named_everywhere() -> None:
+    assert set(OBJECTS) == set(get_args(ObjectName)) == {choice.value for choice in ObjectChoice}
+    assert set(SCAN_PATTERNS) == set(get_args(ScanPatternName)) == {choice.value for choice in ScanChoice}
+    assert set(PROBES) == set(get_args(ProbeName))
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("scan", SCAN_PATTERNS)
 def test_every_object_on_every_scan_is_saved_with_its_truth(tmp_path: Path, name: str, scan: str) -> None:
     found = simulated(tmp_path / "a.npz", "--object", name, "--scan", scan)
     assert found.object is not None

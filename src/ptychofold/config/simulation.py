@@ -6,7 +6,11 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from ptychofold.config.base import Config, Seed
 
-__all__ = ["SimulationConfig"]
+__all__ = ["ObjectName", "ProbeName", "ScanPatternName", "SimulationConfig"]
+
+ObjectName = Literal["siemens", "dead_leaves", "random_phase", "lines"]
+ScanPatternName = Literal["raster", "fermat", "jittered"]
+ProbeName = Literal["disk", "focused", "gaussian"]
 
 
 class SimulationConfig(Config):
@@ -18,13 +22,13 @@ class SimulationConfig(Config):
     16.0
     """
 
-    object: Literal["siemens", "dead_leaves", "random_phase", "lines"] = "siemens"
+    object: ObjectName = "siemens"
     """What is scanned."""
 
-    scan: Literal["raster", "fermat", "jittered"] = "jittered"
+    scan: ScanPatternName = "jittered"
     """Where the probe is put: a grid, a sunflower spiral, or a grid with points displaced by up to 0.3 steps."""
 
-    probe: Literal["disk", "focused", "gaussian"] = "disk"
+    probe: ProbeName = "disk"
     """Illumination."""
 
     N: PositiveInt = Field(default=64, ge=8)

@@ -221,7 +221,7 @@ def _sorted(numbers: Int64[np.ndarray, " n"], length: int) -> Int64[np.ndarray, 
 
 def _is_restricted(config: GroupingConfig) -> bool:
     """Whether some scan points may have no group around them."""
-    return config.candidates == "quadrants" or config.min_distance > 0 or config.max_distance is not None
+    return config.candidates != "nearest" or config.min_distance > 0 or config.max_distance is not None
 
 
 def _candidates(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float64, Int, Int8, Int32, Int64
@@ -27,6 +27,25 @@ _CHUNK = 1 << 16
 """Seeds whose neighbors are queried at a time, which bounds the memory of the query."""
 
 _NO_QUADRANT = 4
+
+
+class Candidates(Protocol):
+    """The groups that can be formed around each of some seeds, by number."""
+
+    @property
+    def seeds(self) -> Int32[np.ndarray, " seed"]:
+        """Scan points that the candidates surround."""
+        ...
+
+    def totals(self) -> Int64[np.ndarray, " seed"]:
+        """Return how many groups each seed has; 0 where none can be formed."""
+        ...
+
+    def members(
+        self, rows: Int[np.ndarray, " group"], ranks: Int[np.ndarray, " group"]
+    ) -> Int32[np.ndarray, "group C"]:
+        """Return group number ``ranks[i]``, below its total, of seed number ``rows[i]``."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,10 +125,6 @@ class QuadrantCandidates:
             column = (inside.cumsum(axis=1) == choice[:, None] + 1).argmax(axis=1)
             members[:, number] = self.table[rows, column]
         return members
-
-
-Candidates = NearestCandidates | QuadrantCandidates
-"""The groups that can be formed around each of some seeds, by number."""
 
 
 def nearest_neighbors(
