@@ -57,6 +57,23 @@ def test_more_steps_explain_the_patterns_better(grid: tuple[int, int]) -> None:
     assert errors[-1] < errors[0] / 5
 
 
+@pytest.mark.parametrize("grid", [(1, 1), (2, 2)])
+def test_lifting_goes_on_from_patches(grid: tuple[int, int]) -> None:
+    scan = make_scan(n_scan=16, N=32)
+    batch, by = batch_of(scan, grid=grid), illumination(scan)
+
+    def error(n_steps: int, start: torch.Tensor) -> float:
+        lifted = lift(batch.diffraction, placement(batch), by=by, n_steps=n_steps, start=start)
+        return float(amplitude_mse(ForwardModel(by.probe)(lifted.patches), batch.diffraction))
+
+    first = lift(batch.diffraction, placement(batch), by=by, n_steps=3).patches
+    before = first.clone()
+    here = lift(batch.diffraction, placement(batch), by=by, n_steps=0, start=first).patches
+    torch.testing.assert_close(here, first, rtol=1e-4, atol=1e-4)
+    assert error(4, first) < 0.8 * error(0, first)
+    assert torch.equal(first, before)
+
+
 def test_neighbors_bring_the_lifted_patch_nearer_to_the_truth() -> None:
     scan = make_scan(n_scan=36, N=32, step=3.0, n_photons=1e6)
     by = illumination(scan)

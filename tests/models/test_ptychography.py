@@ -54,6 +54,35 @@ def test_a_residual_model_needs_the_lifted_input() -> None:
         ModelConfig(input="amplitude", residual=True)
 
 
+@pytest.mark.parametrize("grid", [(1, 1), (2, 2)])
+def test_networks_after_the_first_begin_by_changing_nothing(grid: tuple[int, int]) -> None:
+    scan = make_scan(n_scan=9, N=16)
+    batch = batch_of(scan, grid=grid)
+    one, three = (PtychographyModel.for_scan(scan, QUICK.replace(passes=passes)).eval() for passes in (1, 3))
+    outputs = three.passes(batch)
+    assert len(outputs) == 3
+    assert torch.equal(outputs[0].patches, one(batch).patches)
+    torch.testing.assert_close(outputs[2].patches, outputs[0].patches, rtol=1e-5, atol=1e-5)
+    assert torch.equal(three(batch).amplitude, outputs[2].amplitude)
+    drawn = [float(network.down[0].first.weight.detach().std()) for network in three.further]
+    assert min(drawn) > 0
+    assert drawn[0] != drawn[1]
+
+
+def test_each_network_learns_from_its_own_patches_alone() -> None:
+    scan = make_scan(n_scan=9, N=16)
+    model = PtychographyModel.for_scan(scan, QUICK.replace(passes=2))
+    model.passes(batch_of(scan))[1].amplitude.sum().backward()
+    assert all(parameter.grad is None for parameter in model.network.parameters())
+    assert all(parameter.grad is not None for parameter in model.further.parameters())
+    assert len(model.network_parameters()) == 2 * len(list(model.network.parameters()))
+
+
+def test_further_passes_need_the_lifted_input() -> None:
+    with pytest.raises(ConfigError, match=r"passes after the first correct lifted patches.*set passes=1"):
+        ModelConfig(input="amplitude", passes=2)
+
+
 def test_members_of_a_group_agree_where_they_overlap() -> None:
     scan = make_scan(n_scan=16, N=16, grid="raster", step=2.0)
     batch = batch_of(scan, grid=(2, 2))

@@ -35,7 +35,12 @@ def model_for(**settings: object) -> PtychographyModel:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"head": "amplitude_phase", "size": "base"}, {"trainable_probe": True, "refine_positions": True}],
+    [
+        {},
+        {"head": "amplitude_phase", "size": "base"},
+        {"trainable_probe": True, "refine_positions": True},
+        {"passes": 2},
+    ],
 )
 def test_a_model_comes_back_bit_for_bit(tmp_path: Path, settings: dict[str, object]) -> None:
     model = model_for(**settings)

@@ -20,7 +20,7 @@ from ptychofold.errors import (
 from ptychofold.models import PtychographyModel
 from ptychofold.physics import make_object, make_positions, make_probe, object_side, poisson_counts, simulate
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction.objective import patch_error, split_photons
+from ptychofold.reconstruction.objective import patch_error, split_photons, true_patches
 from ptychofold.reconstruction.training import MODEL_FILE, RESUME_FILE, fit
 from ptychofold.testing import make_scan
 
@@ -105,6 +105,21 @@ def test_true_patches_teach_too(scan: RawData, mode: str, parts: set[str]) -> No
     assert found == parts
 
 
+@pytest.mark.usefixtures("unchecked_signatures")
+@pytest.mark.parametrize("mode", ["unsupervised", "supervised"])
+def test_a_second_network_corrects_the_first(scan: RawData, mode: str) -> None:
+    model = model_for(scan, passes=2, residual=False)
+    loader = loader_for(scan, ground_truth=True)
+    fit(model, loader, None, QUICK.replace(epochs=40, mode=mode, split_photons=0.0))
+    batch = loader.batch_order.source.__getitems__(list(range(16)))
+    with torch.no_grad():
+        weight = model.illumination(batch).weight
+        first, second = (
+            float(patch_error(output.patches, true_patches(batch), weight=weight)) for output in model.passes(batch)
+        )
+    assert second < 0.9 * first
+
+
 def test_supervision_without_true_patches_is_refused(scan: RawData) -> None:
     with pytest.raises(MissingFieldError, match=r"batches with true patches.*ground_truth=True"):
         fit(model_for(scan), loader_for(scan), None, QUICK.replace(mode="supervised"))
@@ -126,9 +141,10 @@ def test_every_epoch_shows_the_groups_in_an_order_of_its_own(scan: RawData) -> N
     assert len({tuple(order) for order in epochs}) == 3
 
 
-def test_a_run_that_was_stopped_and_resumed_ends_at_the_same_bits(scan: RawData, tmp_path: Path) -> None:
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_run_that_was_stopped_and_resumed_ends_at_the_same_bits(scan: RawData, tmp_path: Path, passes: int) -> None:
     config = QUICK.replace(epochs=4, split_photons=0.5)
-    through = model_for(scan, trainable_probe=True)
+    through = model_for(scan, trainable_probe=True, passes=passes)
     whole = fit(through, loader_for(scan), None, config)
     stopped = config.replace(output_dir=tmp_path)
 
@@ -137,9 +153,9 @@ def test_a_run_that_was_stopped_and_resumed_ends_at_the_same_bits(scan: RawData,
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(model_for(scan, trainable_probe=True), loader_for(scan), None, stopped, on_step=stop)
+        fit(model_for(scan, trainable_probe=True, passes=passes), loader_for(scan), None, stopped, on_step=stop)
     assert not (tmp_path / MODEL_FILE).exists()
-    resumed = model_for(scan, trainable_probe=True, seed=99)
+    resumed = model_for(scan, trainable_probe=True, passes=passes, seed=99)
     rest = fit(resumed, loader_for(scan), None, stopped, resume=tmp_path)
     assert_same(weights(through), weights(resumed))
     assert rest.epochs == whole.epochs[2:]

@@ -147,7 +147,7 @@ def network_step(scan: "RawData", settings: DemoSettings) -> "Reconstruction | N
     config = TrainingConfig(epochs=settings.network_epochs, max_minutes=settings.network_minutes, accelerator="cpu")
     with progress_of("training") as report:
         record = fit(model, loader, None, config, on_step=lambda done, total, _loss: report(done, total))
-    n_weights = sum(weight.numel() for weight in model.network.parameters())
+    n_weights = sum(weight.numel() for weight in model.network_parameters())
     show(
         f"{quantity(n_weights)} weights, {len(record.epochs)} epochs in {quantity(record.seconds, 's')}: "
         f"{quantity(record.patterns_per_second, 'patterns/s')}"

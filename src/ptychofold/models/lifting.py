@@ -25,7 +25,16 @@ from torch import Tensor
 from ptychofold.models.placement import Placement
 from ptychofold.physics import Propagator, diffraction_amplitude, exit_waves, exit_waves_to_patches
 
-__all__ = ["N_FEATURES", "Illumination", "Lifted", "data_gradient", "lift", "lifted_features"]
+__all__ = [
+    "N_FEATURES",
+    "N_PASSED_FEATURES",
+    "Illumination",
+    "Lifted",
+    "data_gradient",
+    "lift",
+    "lifted_features",
+    "passed_features",
+]
 
 MOMENTUM, STEP = 0.7, 1.2
 DIM = 0.05
@@ -34,7 +43,7 @@ FLOOR = 4e-4
 """Intensity, as a share of the patterns' mean pixel, that keeps the ratio of amplitudes finite where they vanish."""
 OVERLAP_FLOOR = 1e-3
 """Trust in pixels without light, as a share of the brightest, where members of a group are averaged."""
-N_FEATURES = 6
+N_FEATURES, N_PASSED_FEATURES = 6, 8
 
 
 class Lifted(NamedTuple):
@@ -113,8 +122,15 @@ def data_gradient(
     return change / (lit + DIM * lit.amax(dim=(-2, -1), keepdim=True))
 
 
-def lift(amplitude: Float32[Tensor, "B C N N"], placement: Placement, *, by: Illumination, n_steps: int) -> Lifted:
-    """Return patches after some steps of descent from a flat object; see the module.
+def lift(
+    amplitude: Float32[Tensor, "B C N N"],
+    placement: Placement,
+    *,
+    by: Illumination,
+    n_steps: int,
+    start: Complex[Tensor, "B C N N"] | None = None,
+) -> Lifted:
+    """Return patches after some steps of descent; see the module.
 
     Parameters
     ----------
@@ -126,9 +142,14 @@ def lift(amplitude: Float32[Tensor, "B C N N"], placement: Placement, *, by: Ill
         Illumination of the groups.
     n_steps
         Number of steps.
+    start
+        Patches that the object is averaged from at first; a flat object if None.
     """
     regions = placement.regions(trust=by.trust)
-    objects = torch.ones(regions.shape, dtype=torch.complex64, device=amplitude.device)
+    if start is None:
+        objects = torch.ones(regions.shape, dtype=torch.complex64, device=amplitude.device)
+    else:
+        objects = regions.merged(start).clone()
     momentum = torch.zeros_like(objects)
     for _ in range(n_steps):
         step = regions.gathered(data_gradient(regions.lit(objects), amplitude, by=by))
@@ -136,6 +157,19 @@ def lift(amplitude: Float32[Tensor, "B C N N"], placement: Placement, *, by: Ill
         objects += momentum
     step = regions.gathered(data_gradient(regions.lit(objects), amplitude, by=by))
     return Lifted(patches=regions.patches(objects), step=regions.patches(step))
+
+
+def passed_features(
+    lifted: Lifted, before: Complex[Tensor, "B C N N"], *, by: Illumination
+) -> Float32[Tensor, "n c N N"]:
+    """Return the input of a network after the first: `lifted_features`, and the patches that were lifted further.
+
+    Their channels are 2√w Re(O - 1) and 2√w Im(O - 1).
+    """
+    root = by.weight.expand(before.shape).sqrt()
+    channels = [2 * root * (before.real - 1), 2 * root * before.imag]
+    seen = torch.stack([channel.flatten(0, 1) for channel in channels], dim=1)
+    return torch.cat([lifted_features(lifted, by=by), seen], dim=1)
 
 
 def lifted_features(lifted: Lifted, *, by: Illumination) -> Float32[Tensor, "n c N N"]:

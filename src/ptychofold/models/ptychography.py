@@ -15,7 +15,14 @@ from ptychofold.data import GroupBatch
 from ptychofold.errors import ConfigError, ShapeError
 from ptychofold.models.data_contract import DataContract
 from ptychofold.models.heads import make_head
-from ptychofold.models.lifting import N_FEATURES, Illumination, lift, lifted_features
+from ptychofold.models.lifting import (
+    N_FEATURES,
+    N_PASSED_FEATURES,
+    Illumination,
+    lift,
+    lifted_features,
+    passed_features,
+)
 from ptychofold.models.placement import Placement
 from ptychofold.models.position_shifts import PositionShifts
 from ptychofold.models.registry import make_network
@@ -28,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 PASSIVE = (0.25, 1.1)
 """Shares of the probe's energy that reach the detector behind a passive object."""
+PASS_STEPS = 4
+"""Steps of phase retrieval that patches go through between two networks."""
 
 
 class ModelOutput(NamedTuple):
@@ -92,15 +101,14 @@ class PtychographyModel(nn.Module):
         self.forward_model = ForwardModel(
             probe, propagator=contract.geometry.propagator(), trainable_probe=config.trainable_probe
         )
+        rng = torch.Generator().manual_seed(config.seed)
+
+        def network(n_in: int, *, lifted: bool) -> nn.Module:
+            return make_network(config.architecture, n_in, N=contract.N, size=config.size, skips=lifted, rng=rng)
+
         lifted = config.input == "lifted"
-        self.network = make_network(
-            config.architecture,
-            N_FEATURES if lifted else 1,
-            N=contract.N,
-            size=config.size,
-            skips=lifted,
-            rng=torch.Generator().manual_seed(config.seed),
-        )
+        self.network = network(N_FEATURES if lifted else 1, lifted=lifted)
+        self.further = nn.ModuleList(network(N_PASSED_FEATURES, lifted=True) for _ in range(config.passes - 1))
         self.head = make_head(config)
         self.refinement = refinement
 
@@ -186,7 +194,11 @@ class PtychographyModel(nn.Module):
         )
 
     def forward(self, batch: GroupBatch) -> ModelOutput:
-        """Return patches and the patterns that they would give.
+        """Return patches and the patterns that they would give; see `passes`, of which this is the last."""
+        return self.passes(batch)[-1]
+
+    def passes(self, batch: GroupBatch) -> list[ModelOutput]:
+        """Return patches, and the patterns that they would give, after each of the networks.
 
         Parameters
         ----------
@@ -201,20 +213,20 @@ class PtychographyModel(nn.Module):
             If probe or positions are refined and the batch mixes scans.
         """
         illumination, placement = self.illumination(batch), self.placement(batch)
-        patches = self._patches(batch, placement, illumination)
-        trust = illumination.trust.detach()
-        members = patches
-        if not self.config.overlap:
-            placement, members = placement.apart(), patches.flatten(0, 1)[:, None]
-        regions = placement.regions(trust=trust)
-        lit = regions.lit(regions.merged(members)).reshape(patches.shape)
-        return ModelOutput(patches=lit, amplitude=self.forward_model(lit, probe=illumination.probe))
+        passed = self._patches(batch, placement, illumination)
+        regions = (placement if self.config.overlap else placement.apart()).regions(trust=illumination.trust.detach())
+        outputs: list[ModelOutput] = []
+        for patches in passed:
+            members = patches if self.config.overlap else patches.flatten(0, 1)[:, None]
+            lit = regions.lit(regions.merged(members)).reshape(patches.shape)
+            outputs.append(ModelOutput(patches=lit, amplitude=self.forward_model(lit, probe=illumination.probe)))
+        return outputs
 
     def predict_patches(self, batch: GroupBatch) -> PatchesOnPixels:
         """Return the network's patches before members of a group are averaged, for stitching."""
         placement = self.placement(batch)
-        patches = self._patches(batch, placement, self.illumination(batch))
-        return PatchesOnPixels(patches=patches, positions=placement.positions)
+        passed = self._patches(batch, placement, self.illumination(batch))
+        return PatchesOnPixels(patches=passed[-1], positions=placement.positions)
 
     def placement(self, batch: GroupBatch) -> Placement:
         """Return where the network's patches lie: on whole pixels, unless it sees patterns that do not tell them."""
@@ -268,7 +280,12 @@ class PtychographyModel(nn.Module):
         """
         return scan if self.refinement is None else self.refinement.applied_to(scan)
 
-    def _patches(self, batch: GroupBatch, placement: Placement, illumination: Illumination) -> Tensor:
+    def network_parameters(self) -> list[nn.Parameter]:
+        """Return the weights of all networks."""
+        return [*self.network.parameters(), *self.further.parameters()]
+
+    def _patches(self, batch: GroupBatch, placement: Placement, illumination: Illumination) -> list[Tensor]:
+        """Return the patches after each of the networks, (B, C, N, N); no gradient goes from one to the one before."""
         amplitude = batch.diffraction
         B, C, N, _ = amplitude.shape
         if self.contract.N != N:
@@ -287,10 +304,19 @@ class PtychographyModel(nn.Module):
                 bad = illumination.bad_pixels
                 good = amplitude if bad is None else amplitude.masked_fill(bad, 0)
                 image = compressed(good * batch.scale[:, None, None, None])
-        numbers: Tensor = self.network(image)
+        passed = [self._drawn(self.network, image, start).reshape(B, C, N, N)]
+        for network in self.further:
+            before = passed[-1].detach()
+            with torch.no_grad():
+                lifted = lift(amplitude, placement, by=illumination, n_steps=PASS_STEPS, start=before)
+                image = passed_features(lifted, before, by=illumination)
+            passed.append(self._drawn(network, image, before.flatten(0, 1)).reshape(B, C, N, N))
+        return passed
+
+    def _drawn(self, network: nn.Module, image: Tensor, start: Tensor | None) -> Tensor:
+        numbers: Tensor = network(image)
         with torch.autocast(numbers.device.type, enabled=False):
-            patches = self.head(numbers.float(), start)
-        return patches.reshape(B, C, N, N)
+            return self.head(numbers.float(), start)
 
     def _check_single(self, batch: GroupBatch, setting: str) -> None:
         if len(batch.probe) > 1:

@@ -57,7 +57,7 @@ class TrainingModule(LightningModule):
     def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's own structure)
         """Return AdamW, with step sizes of their own for probe and positions, and the schedule."""
         config = self.settings
-        groups = [{"params": list(self.model.network.parameters()), "lr": config.learning_rate}]
+        groups = [{"params": self.model.network_parameters(), "lr": config.learning_rate}]
         probe, shifts = self.model.forward_model.probe, self.model.shifts
         if probe.requires_grad:
             scale = float(probe.detach().abs().max())

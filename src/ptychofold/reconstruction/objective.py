@@ -24,6 +24,8 @@ def objective(
 ) -> dict[str, Float32[Tensor, ""]]:
     """Return the parts of the loss by name and their weighted sum as ``loss``.
 
+    If patches go through several networks, parts are those of the last, and ``loss`` is the mean over all of them.
+
     Parameters
     ----------
     model
@@ -42,22 +44,24 @@ def objective(
     MissingFieldError
         If true patches are needed and the batch has none.
     """
-    output: ModelOutput = model(seen)
-    parts: dict[str, Tensor] = {}
-    total = torch.zeros((), device=judged.device)
-    with torch.autocast(judged.device.type, enabled=False):
-        if config.mode != "supervised":
-            unit = counting_unit(model.scaling.mean_energy, model.contract.N)
-            parts["pattern_loss"] = _pattern_error(output, seen, judged, config, share=share, unit=unit)
-            total = total + parts["pattern_loss"]
-        if config.mode != "unsupervised":
-            weight = config.supervised_weight if config.mode == "mixed" else 1.0
-            parts["patch_loss"] = patch_error(output.patches, true_patches(seen), weight=_trust(model, seen))
-            total = total + weight * parts["patch_loss"]
-        if config.total_variation:
-            parts["total_variation"] = total_variation(output.patches * _trust(model, seen))
-            total = total + config.total_variation * parts["total_variation"]
-    return {**parts, "loss": total}
+    totals: list[Tensor] = []
+    for output in model.passes(seen):
+        parts: dict[str, Tensor] = {}
+        total = torch.zeros((), device=judged.device)
+        with torch.autocast(judged.device.type, enabled=False):
+            if config.mode != "supervised":
+                unit = counting_unit(model.scaling.mean_energy, model.contract.N)
+                parts["pattern_loss"] = _pattern_error(output, seen, judged, config, share=share, unit=unit)
+                total = total + parts["pattern_loss"]
+            if config.mode != "unsupervised":
+                weight = config.supervised_weight if config.mode == "mixed" else 1.0
+                parts["patch_loss"] = patch_error(output.patches, true_patches(seen), weight=_trust(model, seen))
+                total = total + weight * parts["patch_loss"]
+            if config.total_variation:
+                parts["total_variation"] = total_variation(output.patches * _trust(model, seen))
+                total = total + config.total_variation * parts["total_variation"]
+        totals.append(total)
+    return {**parts, "loss": torch.stack(totals).mean()}
 
 
 def patch_error(
