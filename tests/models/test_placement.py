@@ -70,3 +70,21 @@ def test_patches_may_lie_where_the_light_is() -> None:
     placement = Placement.of(at[:, 0], torch.zeros(3, 1, 2, dtype=torch.float64), on_pixels=False)
     assert torch.equal(placement.positions, at)
     assert torch.equal(placement.whole, placement.exact)
+
+
+def test_members_that_differ_by_a_phase_are_brought_to_agree() -> None:
+    scan = make_scan(n_scan=81, N=16, step=4.0)
+    assert scan.object is not None
+    placement, _ = grouped(3)
+    patches = extract_patches(torch.from_numpy(scan.object.copy()), placement.positions.flatten(0, 1), 16)[None]
+    regions = placement.regions(trust=TRUST)
+    turned = patches * torch.polar(torch.ones(3), torch.tensor([0.5, -1.0, 2.0]))[:, None, None]
+
+    def distance(found: torch.Tensor) -> float:
+        common = (found * patches.conj()).sum().sgn()
+        return float((found - patches * common).abs().max())
+
+    torch.testing.assert_close(regions.in_phase(turned).abs(), patches.abs())
+    assert distance(regions.in_phase(turned)) < 0.2 * distance(turned)
+    assert distance(regions.in_phase(turned, n_rounds=30)) < 1e-3
+    assert not regions.in_phase(torch.zeros_like(patches)).any()

@@ -64,18 +64,47 @@ def test_networks_after_the_first_begin_by_changing_nothing(grid: tuple[int, int
     assert torch.equal(outputs[0].patches, one(batch).patches)
     torch.testing.assert_close(outputs[2].patches, outputs[0].patches, rtol=1e-5, atol=1e-5)
     assert torch.equal(three(batch).amplitude, outputs[2].amplitude)
-    drawn = [float(network.down[0].first.weight.detach().std()) for network in three.further]
-    assert min(drawn) > 0
-    assert drawn[0] != drawn[1]
+    drawn = [next(network.parameters()).detach() for network in three.further]
+    assert not torch.equal(*drawn)
 
 
 def test_each_network_learns_from_its_own_patches_alone() -> None:
     scan = make_scan(n_scan=9, N=16)
     model = PtychographyModel.for_scan(scan, QUICK.replace(passes=2))
-    model.passes(batch_of(scan))[1].amplitude.sum().backward()
+    model.passes(batch_of(scan))[1].amplitude.sum().backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is None for parameter in model.network.parameters())
     assert all(parameter.grad is not None for parameter in model.further.parameters())
     assert len(model.network_parameters()) == 2 * len(list(model.network.parameters()))
+
+
+def test_a_network_of_single_patterns_does_not_see_the_group() -> None:
+    scan = make_scan(n_scan=9, N=16, n_bad_pixels=3)
+    model = PtychographyModel.for_scan(scan, QUICK.replace(lift_together=False, passes=2))
+    alone, grouped = batch_of(scan), batch_of(scan, grid=(2, 2))
+    order = alone.members[:, 0].argsort()
+    expected = model.predict_patches(alone).patches[order, 0][grouped.members.long()]
+    found = model.predict_patches(grouped)
+    torch.testing.assert_close(found.patches, expected, rtol=1e-4, atol=1e-5)
+    together = PtychographyModel.for_scan(scan, QUICK.replace(passes=2)).predict_patches(grouped)
+    assert float((together.patches - expected).detach().abs().mean()) > 0.01
+    assert torch.equal(found.positions, together.positions)
+
+
+def test_patterns_of_a_mixture_are_seen_one_by_one_with_their_own_probe() -> None:
+    scans = [make_scan(n_scan=9, N=16, seed=seed, n_bad_pixels=3) for seed in (0, 1)]
+    scans[1] = replace(scans[1], probe=np.roll(scans[1].probe, 2, axis=-1))
+    grouping = GroupingConfig(grid=(2, 2), n_neighbors=6, seed=0)
+    model = PtychographyModel.for_scans(scans, QUICK.replace(lift_together=False))
+    datasets = [GroupedDataset(scan, grouping) for scan in scans]
+    mixture = MixtureDataset({"a": datasets[0], "b": datasets[1]})
+    found = model.predict_patches(mixture.__getitems__(range(len(mixture)))).patches
+    expected = torch.cat([model.predict_patches(dataset.load()).patches for dataset in datasets])
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_single_patterns_need_the_lifted_input_to_be_lifted_alone() -> None:
+    with pytest.raises(ConfigError, match="lift_together=False lifts patterns one by one"):
+        ModelConfig(input="amplitude", lift_together=False)
 
 
 def test_further_passes_need_the_lifted_input() -> None:

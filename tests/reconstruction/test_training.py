@@ -20,6 +20,8 @@ from ptychofold.errors import (
 from ptychofold.models import PtychographyModel
 from ptychofold.physics import make_object, make_positions, make_probe, object_side, poisson_counts, simulate
 from ptychofold.raw_data import RawData
+from ptychofold.reconstruction import predict_object
+from ptychofold.reconstruction.inference import predict
 from ptychofold.reconstruction.objective import patch_error, split_photons, true_patches
 from ptychofold.reconstruction.training import MODEL_FILE, RESUME_FILE, fit
 from ptychofold.testing import make_scan
@@ -118,6 +120,18 @@ def test_a_second_network_corrects_the_first(scan: RawData, mode: str) -> None:
             float(patch_error(output.patches, true_patches(batch), weight=weight)) for output in model.passes(batch)
         )
     assert second < 0.9 * first
+
+
+def test_single_patterns_learn_from_groups_and_are_predicted_alone(scan: RawData) -> None:
+    model = model_for(scan, lift_together=False)
+    loader = loader_for(scan, grid=(2, 2))
+    record = fit(model, loader, None, QUICK.replace(epochs=8))
+    assert record.epochs[-1]["train_loss"] < 0.9 * record.epochs[0]["train_loss"]
+    assert model.contract.C == 1
+    assert predict_object(model, scan).r_factor < 0.9 * predict_object(model_for(scan), scan).r_factor
+    with pytest.raises(CheckpointError, match="expected groups of 1"):
+        next(predict(model, loader))
+    fit(model, loader, None, QUICK.replace(epochs=1))
 
 
 def test_supervision_without_true_patches_is_refused(scan: RawData) -> None:

@@ -41,6 +41,13 @@ class ModelConfig(Config):
     lift_steps: NonNegativeInt = 16
     """Steps of phase retrieval from a flat object that the network's input has gone through."""
 
+    lift_together: bool = True
+    """Lift the members of a group as one object, so that each patch holds what its neighbors measured.
+
+    If False, networks see single patterns and need no groups to predict. Groups are then for training alone: with
+    ``overlap``, the mean of their patches, whose phases are first made to agree, must explain all their patterns.
+    """
+
     passes: PositiveInt = 1
     """Networks that patches go through, one after the other.
 
@@ -74,6 +81,8 @@ class ModelConfig(Config):
     def _has_what_it_corrects(self) -> Self:
         if self.residual and self.input != "lifted":
             raise ValueError("residual corrects the lifted patch, but input is 'amplitude'; set input='lifted'")
+        if not self.lift_together and self.input != "lifted":
+            raise ValueError("lift_together=False lifts patterns one by one, but input is 'amplitude'; leave it True")
         if self.passes > 1 and self.input != "lifted":
             raise ValueError("passes after the first correct lifted patches, but input is 'amplitude'; set passes=1")
         return self

@@ -41,7 +41,7 @@ class DataContract:
     pixel_size_m: tuple[Length, Length] | None = None
     """Height and width of an object pixel, where the scan says so."""
     C: PositiveInt | None = None
-    """Members of a group in training; None before."""
+    """Members of a group in training, 1 if the network sees single patterns whatever the groups; None before."""
 
     @classmethod
     def of(cls, scan: RawData, *, geometry: Geometry | None = None) -> Self:

@@ -14,9 +14,9 @@ and need no gradient. What remains wrong
 in the lifted patch (noise, twin image, dim pixels) is for the network, which sees it in place.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from jaxtyping import Bool, Complex, Float, Float32
@@ -89,6 +89,17 @@ class Illumination:
         """Intensity as a share of its largest value."""
         intensity = self.intensity
         return intensity / intensity.amax(dim=(-2, -1), keepdim=True).clamp_min(torch.finfo(intensity.dtype).tiny)
+
+    def apart(self, C: int) -> Self:
+        """Return the illumination of groups of one, for those of C that `Placement.apart` takes apart."""
+        if self.probe.ndim == 3 and (self.bad_pixels is None or self.bad_pixels.ndim == 2):
+            return self
+        probe, bad = self.probe, self.bad_pixels
+        return replace(
+            self,
+            probe=probe if probe.ndim == 3 else probe.repeat_interleave(C, dim=0),
+            bad_pixels=bad if bad is None or bad.ndim == 2 else bad.repeat_interleave(C, dim=0),
+        )
 
     @cached_property
     def trust(self) -> Float[Tensor, "*groups N N"]:

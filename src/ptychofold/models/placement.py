@@ -110,6 +110,19 @@ class Regions:
         """Return what the light of each member meets: the object at the exact positions."""
         return split_region(objects, self.placement.exact, size=self.trust.shape[-1])
 
+    def in_phase(self, patches: Complex[Tensor, "B C N N"], *, n_rounds: int = 3) -> Complex[Tensor, "B C N N"]:
+        """Return patches times phase factors under which members of a group agree; no gradient goes through these.
+
+        Each round turns every member to the mean of its group. Pixels count by their trust.
+        """
+        with torch.no_grad():
+            factors = torch.ones_like(patches[..., :1, :1])
+            for _ in range(n_rounds):
+                mean = self.patches(self.merged(patches * factors))
+                overlap = (self.trust * patches.conj() * mean).sum(dim=(-2, -1), keepdim=True)
+                factors = torch.where(overlap == 0, factors, overlap.sgn())
+        return patches * factors
+
     def gathered(self, changes: Complex[Tensor, "B C N N"]) -> Complex[Tensor, "B R R"]:
         """Return the mean, in each pixel of the object, of what the members' light says."""
         return merge_group_patches(

@@ -218,6 +218,8 @@ class PtychographyModel(nn.Module):
         outputs: list[ModelOutput] = []
         for patches in passed:
             members = patches if self.config.overlap else patches.flatten(0, 1)[:, None]
+            if not self.config.lift_together and members.shape[1] > 1:
+                members = regions.in_phase(members)
             lit = regions.lit(regions.merged(members)).reshape(patches.shape)
             outputs.append(ModelOutput(patches=lit, amplitude=self.forward_model(lit, probe=illumination.probe)))
         return outputs
@@ -294,6 +296,12 @@ class PtychographyModel(nn.Module):
                 "the scan, or make a model for it.",
                 field="patterns",
             )
+        if not self.config.lift_together:
+            amplitude, placement, illumination = (
+                amplitude.reshape(-1, 1, N, N),
+                placement.apart(),
+                illumination.apart(C),
+            )
         start: Tensor | None = None
         with torch.no_grad():
             if self.config.input == "lifted":
@@ -304,14 +312,14 @@ class PtychographyModel(nn.Module):
                 bad = illumination.bad_pixels
                 good = amplitude if bad is None else amplitude.masked_fill(bad, 0)
                 image = compressed(good * batch.scale[:, None, None, None])
-        passed = [self._drawn(self.network, image, start).reshape(B, C, N, N)]
+        passed = [self._drawn(self.network, image, start).reshape(amplitude.shape)]
         for network in self.further:
             before = passed[-1].detach()
             with torch.no_grad():
                 lifted = lift(amplitude, placement, by=illumination, n_steps=PASS_STEPS, start=before)
                 image = passed_features(lifted, before, by=illumination)
-            passed.append(self._drawn(network, image, before.flatten(0, 1)).reshape(B, C, N, N))
-        return passed
+            passed.append(self._drawn(network, image, before.flatten(0, 1)).reshape(amplitude.shape))
+        return [patches.reshape(B, C, N, N) for patches in passed]
 
     def _drawn(self, network: nn.Module, image: Tensor, start: Tensor | None) -> Tensor:
         numbers: Tensor = network(image)

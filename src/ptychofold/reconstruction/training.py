@@ -177,13 +177,14 @@ def _with_groups(model: PtychographyModel, source: BatchSource) -> DataContract:
     if not isinstance(source, GroupedDataset | MixtureDataset):
         raise ConfigError(f"expected a loader of grouped scans; found one of {type(source).__name__}.")
     C = int(source.table.members.shape[1])
-    model.contract.check_groups(C)
+    if model.config.lift_together:
+        model.contract.check_groups(C)
     if model.shifts is not None and isinstance(source, GroupedDataset) and len(source.scan) != len(model.shifts):
         raise ConfigError(
             f"expected groups of the {len(model.shifts)} scan points whose positions are refined; found groups of "
             f"{len(source.scan)}. Make the model by for_scan(scan, training=rows), and groups of scan.subset(rows)."
         )
-    return model.contract.with_groups_of(C)
+    return model.contract.with_groups_of(C if model.config.lift_together else 1)
 
 
 def _photons_to_show(source: BatchSource, config: TrainingConfig) -> float:
