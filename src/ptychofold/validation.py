@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Complex64, Float64, Int64, Real
 from numpy.typing import ArrayLike
 
 from ptychofold.conventions import yx_from_columns
@@ -70,7 +71,7 @@ def as_array(values: ArrayLike, *, field: str, path: Path | None = None) -> np.n
     return array
 
 
-def row_numbers(indices: ArrayLike, *, n_scan: int) -> np.ndarray:
+def row_numbers(indices: ArrayLike, *, n_scan: int) -> Int64[np.ndarray, "*n"]:
     """Return which scan points are meant, int64, by their numbers or by a mask of all.
 
     Examples
@@ -128,7 +129,7 @@ def check_finite(values: np.ndarray, *, field: str, path: Path | None = None) ->
 
 def check_positions(
     positions: np.ndarray, *, n_scan: int, path: Path | None = None, field: str = "positions"
-) -> np.ndarray:
+) -> Float64[np.ndarray, "scan 2"]:
     """Return positions as float64 (scan, 2); one for each pattern, all finite."""
     if positions.ndim != 2 or positions.shape[1] != 2:
         raise ShapeError(
@@ -144,7 +145,7 @@ def check_positions(
 
 def check_columns(
     x: np.ndarray, y: np.ndarray, *, names: tuple[str, str] = ("x positions", "y positions"), path: Path | None = None
-) -> np.ndarray:
+) -> Float64[np.ndarray, "scan 2"]:
     """Return the two coordinate arrays of a file as (y, x), float64 (scan, 2)."""
     if x.ndim != 1 or x.shape != y.shape:
         raise ShapeError(
@@ -170,7 +171,7 @@ def check_rows(found: int, *, n_scan: int, field: str, path: Path | None = None)
         )
 
 
-def check_complex(values: np.ndarray, *, field: str, path: Path | None = None) -> np.ndarray:
+def check_complex(values: np.ndarray, *, field: str, path: Path | None = None) -> Complex64[np.ndarray, "..."]:
     """Return finite complex64; complex128 is cast with a logged line, anything else is refused."""
     if values.dtype.kind != "c":
         raise DtypeError(
@@ -187,7 +188,7 @@ def check_complex(values: np.ndarray, *, field: str, path: Path | None = None) -
     return values
 
 
-def check_probe(probe: np.ndarray, *, N: int, path: Path | None = None) -> np.ndarray:
+def check_probe(probe: np.ndarray, *, N: int, path: Path | None = None) -> Complex64[np.ndarray, "mode N N"]:
     """Return the probe as complex64 (mode, N, N) whose size fits the patterns."""
     if probe.ndim == 2:
         probe = probe[None]
@@ -208,7 +209,7 @@ def check_probe(probe: np.ndarray, *, N: int, path: Path | None = None) -> np.nd
     return probe
 
 
-def check_mask(mask: np.ndarray, *, N: int, path: Path | None = None) -> np.ndarray:
+def check_mask(mask: np.ndarray, *, N: int, path: Path | None = None) -> Bool[np.ndarray, "N N"]:
     """Return the bad-pixel mask as bool (N, N), True where bad; not every pixel may be bad."""
     if mask.shape != (N, N):
         raise ShapeError(f"expected bad_pixels of shape ({N}, {N}); found {mask.shape}.", path=path, field="bad_pixels")
@@ -223,7 +224,9 @@ def check_mask(mask: np.ndarray, *, N: int, path: Path | None = None) -> np.ndar
     return mask.astype(bool, copy=False)
 
 
-def check_integers(values: np.ndarray, *, n_scan: int, field: str, path: Path | None = None) -> np.ndarray:
+def check_integers(
+    values: np.ndarray, *, n_scan: int, field: str, path: Path | None = None
+) -> Int64[np.ndarray, " scan"]:
     """Return one int64 for each pattern; floats pass only if they are whole."""
     if values.ndim != 1:
         raise ShapeError(f"expected {field} of shape (scan,); found {values.shape}.", path=path, field=field)
@@ -237,7 +240,9 @@ def check_integers(values: np.ndarray, *, n_scan: int, field: str, path: Path | 
     return values.astype(np.int64, copy=False)
 
 
-def check_patterns(patterns: np.ndarray, *, rows: np.ndarray, path: Path | None = None) -> None:
+def check_patterns(
+    patterns: Real[np.ndarray, "n H W"], *, rows: Int64[np.ndarray, " n"], path: Path | None = None
+) -> None:
     """Refuse patterns with a number that is negative, not finite or beyond float32; the message names file and row.
 
     Costs one reduction of the stored numbers, and nothing for unsigned integers: read as unsigned integers, the bits
@@ -288,7 +293,7 @@ clipped at zero, and markers of bad pixels belong in bad_pixels.
     )
 
 
-def wrong_numbers(patterns: np.ndarray) -> np.ndarray:
+def wrong_numbers(patterns: Real[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
     """Return True where a number of patterns is negative, not finite or beyond float32.
 
     Examples
@@ -296,7 +301,7 @@ def wrong_numbers(patterns: np.ndarray) -> np.ndarray:
     >>> wrong_numbers(np.array([0.0, -1.0, np.nan, 1e300, 7.0])).tolist()
     [False, True, True, True, False]
     """
-    wrong: np.ndarray = ~((patterns >= 0) & (patterns <= _largest(patterns.dtype)))
+    wrong: Bool[np.ndarray, "*shape"] = ~((patterns >= 0) & (patterns <= _largest(patterns.dtype)))
     return wrong
 
 
@@ -306,7 +311,7 @@ def _largest(dtype: np.dtype) -> np.ndarray:
     return np.array(largest, dtype)
 
 
-def check_not_dark(energy: np.ndarray, *, path: Path | None = None) -> None:
+def check_not_dark(energy: Float64[np.ndarray, " scan"], *, path: Path | None = None) -> None:
     """Refuse a scan whose every pattern sums to zero."""
     if not energy.any():
         raise DomainError(
@@ -316,7 +321,7 @@ def check_not_dark(energy: np.ndarray, *, path: Path | None = None) -> None:
         )
 
 
-def check_object(values: np.ndarray, *, path: Path | None = None) -> np.ndarray:
+def check_object(values: np.ndarray, *, path: Path | None = None) -> Complex64[np.ndarray, "H W"]:
     """Return the object as finite complex64 (H, W)."""
     if values.ndim != 2 or 0 in values.shape:
         raise ShapeError(
@@ -325,7 +330,9 @@ def check_object(values: np.ndarray, *, path: Path | None = None) -> np.ndarray:
     return check_complex(values, field="object", path=path)
 
 
-def check_patches(values: np.ndarray, *, n_scan: int, N: int, path: Path | None = None) -> np.ndarray:
+def check_patches(
+    values: np.ndarray, *, n_scan: int, N: int, path: Path | None = None
+) -> Complex64[np.ndarray, "scan N N"]:
     """Return ground-truth patches as finite complex64 (scan, N, N), one for each pattern."""
     if values.shape[1:] != (N, N):
         raise ShapeError(

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 
 from ptychofold.errors import ConfigError
 from ptychofold.optional import require
@@ -16,7 +16,9 @@ Framework = Literal["torch", "numpy", "tensorflow"]
 FrameworkArray = Any  # torch.Tensor, numpy.ndarray or tensorflow.Tensor; the last is known only where it is installed
 
 
-def as_framework(values: np.ndarray, *, framework: str, device: torch.device | str = "cpu") -> FrameworkArray:
+def as_framework(
+    values: Shaped[np.ndarray, "..."], *, framework: str, device: torch.device | str = "cpu"
+) -> FrameworkArray:
     """Return an array as a tensor of a framework, as a view where the device and the memory allow it.
 
     Parameters

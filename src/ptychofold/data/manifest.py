@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 import numpy as np
+from jaxtyping import Shaped
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
 from ptychofold.config import ScanGeometry
@@ -53,7 +54,7 @@ class ArrayRecord(Record):
         """Bytes of the file, header included."""
         return HEADER_BYTES + self.shape[0] * self.row_bytes
 
-    def grown(self, rows: np.ndarray) -> Self:
+    def grown(self, rows: Shaped[np.ndarray, "n ..."]) -> Self:
         """Return the record after C-contiguous rows have been appended; the open block's checksum goes on."""
         checksums, length = list(self.checksums), self.shape[0]
         for begin in self._cuts(length, len(rows)):

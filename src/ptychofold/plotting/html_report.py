@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Complex64, Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -129,7 +129,7 @@ def losses_section(losses: Mapping[str, Sequence[float]], *, heading: str = "Los
     return Section(title=heading, body=figure_html(figure, caption="Mean of each epoch."))
 
 
-def plot_modes(probe: np.ndarray, pixel_size_m: tuple[float, float] | None) -> Figure:
+def plot_modes(probe: Complex64[np.ndarray, "mode N N"], pixel_size_m: tuple[float, float] | None) -> Figure:
     """Draw every probe mode (at most eight) with phase as hue."""
     shown = probe[:8]
     power = (np.abs(probe) ** 2).sum(axis=(1, 2))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from jaxtyping import Complex64, Float64
+from jaxtyping import Complex64, Float32, Float64
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -78,7 +78,7 @@ class Picture:
         )
 
     @property
-    def light(self) -> np.ndarray:
+    def light(self) -> Float32[np.ndarray, "H W"]:
         """(H, W), 0 to 1, how well each pixel of the object is known."""
         shape = object_shape(self.object)
         return light_on(coverage_map(self.positions, probe_footprint(self.probe), shape))
