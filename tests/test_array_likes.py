@@ -109,8 +109,10 @@ def test_numbers_of_more_than_64_bits_are_refused() -> None:
         ({"seed": "a"}, "seed"),
         ({"gridsize": 2.0}, "gridsize"),
         ({"gridsize": (2, 2)}, "gridsize"),
-        ({"K": 4.5}, "the number of neighbors"),
+        ({"K": 4.5}, "K, the number of neighbors,"),
         ({"nsamples": 3.0}, "nsamples"),
+        ({"nsamples": True}, "nsamples"),
+        ({"seed": True}, "seed"),
     ],
 )
 @pytest.mark.usefixtures("unchecked_signatures")

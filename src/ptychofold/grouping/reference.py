@@ -178,7 +178,7 @@ def group_size(gridsize: int | None) -> int:
 
 
 def _whole_number(value: object, name: str) -> int:
-    if not isinstance(value, int | np.integer):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise DtypeError(f"expected {name} as a whole number; found {value!r}. Pass it as an int.", field=name)
     return int(value)
 
@@ -191,7 +191,7 @@ def _n_groups(nsamples: object) -> int:
 
 
 def _check_sizes(n_scan: int, *, K: int, C: int) -> None:
-    _whole_number(K, "the number of neighbors")
+    _whole_number(K, "K, the number of neighbors,")
     if n_scan < C:
         raise GroupingError(
             f"expected at least C = {C} scan points for a group; found {n_scan}. Use a smaller gridsize."
