@@ -6,6 +6,7 @@ import torch
 
 from ptychofold.config import GroupingConfig
 from ptychofold.data import GroupBatch, GroupedDataset
+from ptychofold.data.readers import ResidentReader
 from ptychofold.errors import ConfigError, DomainError, MissingFieldError
 from ptychofold.grouping import group_scan
 from ptychofold.patches import extract_patches
@@ -141,3 +142,12 @@ def test_the_mask_and_probe_are_stored_once() -> None:
     assert batch.bad_pixels is not None
     assert int(batch.bad_pixels.sum()) == 5
     assert batch.probe[batch.experiment].shape == (20, 3, 16, 16)
+
+
+def test_patterns_that_are_resident_in_host_memory_are_not_copied() -> None:
+    scan = make_scan(n_scan=20, N=16)
+    stored = scan.patterns.read(slice(None))
+    assert not stored.flags.writeable
+    reader = GroupedDataset(scan, GRID, device="cpu", resident=True).reader
+    assert isinstance(reader, ResidentReader)
+    assert reader.sources[0].data_ptr() == stored.ctypes.data

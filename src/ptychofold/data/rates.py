@@ -1,6 +1,5 @@
 """Rates of batches beside the limits of the machine they are made on, all measured in one run."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +13,7 @@ from ptychofold.config import LoaderConfig
 from ptychofold.conventions import amplitude_from_intensity
 from ptychofold.data.dataset import GroupedDataset
 from ptychofold.data.loader import make_loader
-from ptychofold.data.readers import GATHERABLE, in_memory
+from ptychofold.data.readers import GATHERABLE, as_tensor, in_memory
 
 __all__ = ["Rate", "gather_limits", "measure_rates"]
 
@@ -47,9 +46,7 @@ def gather_limits(dataset: GroupedDataset, batches: list[Int64[np.ndarray, " n"]
     out = np.empty(stored.shape, np.float32)
     buffer = torch.from_numpy(stored)
     gatherable = GATHERABLE.get(buffer.dtype, buffer.dtype)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*not writable")  # it is read only here too
-        tensor = torch.from_numpy(source).view(gatherable)
+    tensor = as_tensor(source).view(gatherable)
     is_intensity = scan.measurement == "intensity"
 
     def cast(n: int) -> None:

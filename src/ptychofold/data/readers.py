@@ -1,5 +1,6 @@
 """Readers: rows of a scan as one float32 tensor, gathered on the host, sent to a device, or resident on it."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ __all__ = [
     "Reader",
     "ResidentReader",
     "Values",
+    "as_tensor",
     "in_memory",
     "make_reader",
 ]
@@ -132,8 +134,7 @@ def make_reader(
         stored = in_memory(scan)
         if device is None:
             return HostReader([ArrayInMemory(stored)], conversion, path=scan.path)
-        patterns = torch.from_numpy(stored if stored.flags.writeable else stored.copy()).to(device)
-        return ResidentReader([patterns], conversion)
+        return ResidentReader([as_tensor(stored).to(device)], conversion)
     return (HostReader if device is None else DeviceReader)([scan.patterns], conversion, path=scan.path)
 
 
@@ -156,6 +157,13 @@ def in_memory(scan: RawData) -> Shaped[np.ndarray, "scan N N"]:
     stored = scan.patterns.read(slice(None))
     check_rows(stored, source=scan.patterns, rows=np.arange(len(stored)), path=scan.path)
     return stored
+
+
+def as_tensor(stored: Shaped[np.ndarray, "..."]) -> Shaped[Tensor, "..."]:
+    """View an array as a tensor that nobody writes to: it may lie in memory that is read-only."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable")
+        return torch.from_numpy(stored)
 
 
 class HostReader(Reader[ArraySource]):
