@@ -151,3 +151,11 @@ def test_a_source_without_such_numbers_stays_as_it_is(dtype: str, mask: np.ndarr
     scan = make_scan(n_scan=60, N=16)
     source = ArrayInMemory(scan.patterns.read(slice(None)).astype(dtype))
     assert RawData.from_fields(replace(scan, patterns=source, bad_pixels=mask).to_fields()).patterns is source
+
+
+@pytest.mark.parametrize(("measurement", "unit"), [("intensity", 1e-300), ("amplitude", 1e-25)])
+def test_light_that_single_precision_cannot_hold_is_refused(measurement: str, unit: float) -> None:
+    scan = make_scan(n_scan=4, N=16)
+    faint = scan.patterns.read(slice(None)) * unit
+    with pytest.raises(DomainError, match=r"brightest pixel has an intensity of at least 1.2e-38.*found .*Multiply"):
+        RawData.from_arrays(patterns=faint, positions=scan.positions, probe=scan.probe, measurement=measurement)  # type: ignore[arg-type]

@@ -59,3 +59,16 @@ def test_probes_that_are_apart_do_not_overlap() -> None:
 def test_the_field_holds_every_patch_whole() -> None:
     positions = np.array([[8.0, 8.0], [20.5, 30.0]])
     assert scan_field(positions, 16) == (29, 38)
+
+
+def test_the_footprint_of_a_flat_probe_has_no_holes() -> None:
+    y, x = np.indices((32, 32)) - 16
+    disc = np.hypot(y, x) < 10
+    rounded = 1 + 1e-6 * np.random.default_rng(0).random((32, 32))
+    footprint = probe_footprint((disc * rounded)[None].astype(np.complex64))
+    np.testing.assert_array_equal(footprint > 0, disc)
+
+
+def test_positions_that_came_from_metres_need_no_larger_object() -> None:
+    positions = np.array([[8.0, 8.0], [12.0, 20.0]]) * 1e-8 / 1e-8 + 3e-12
+    assert scan_field(positions, 16) == (20, 28)

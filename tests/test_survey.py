@@ -150,3 +150,10 @@ def test_a_single_scan_point_has_no_step_and_no_overlap() -> None:
     found = survey(make_scan(n_scan=1, N=16))
     assert found.step is None
     assert found.overlap is None
+
+
+def test_an_object_holds_the_patches_of_positions_that_came_from_metres() -> None:
+    scan = make_scan(n_scan=9, N=16)
+    corner = np.array([[8.0, 8.0]])
+    moved = np.concatenate([corner - 3e-12, scan.positions[1:]])
+    assert not any("does not hold" in warning for warning in survey(replace(scan, positions=moved)).warnings)

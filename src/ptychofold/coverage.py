@@ -11,6 +11,7 @@ from ptychofold.errors import DomainError
 from ptychofold.typing import Positions
 
 __all__ = [
+    "EDGE",
     "coverage_map",
     "linear_overlap",
     "median_step",
@@ -20,12 +21,18 @@ __all__ = [
     "scan_field",
 ]
 
+EDGE = 1e-6
+"""Pixels by which a patch may reach over the border of an object that holds it: positions may come from metres."""
+EQUAL = 1e-3
+"""Share by which intensities may differ and be taken as one."""
 LARGEST_MAP = 1 << 26
 """Object pixels of the largest map that is made."""
 
 
 def probe_footprint(probe: Complex64[np.ndarray, "mode N N"], *, power: float = 0.9) -> Float32[np.ndarray, "N N"]:
-    """Return 1 on the smallest set of pixels that hold a share of the probe's power, 0 elsewhere.
+    """Return 1 on the brightest pixels that hold a share of the probe's power, 0 elsewhere.
+
+    Pixels as bright as the dimmest of them belong to it, so that a flat probe has no holes.
 
     Parameters
     ----------
@@ -35,11 +42,10 @@ def probe_footprint(probe: Complex64[np.ndarray, "mode N N"], *, power: float = 
         Share of the power, 0 < power ≤ 1.
     """
     intensity = (np.abs(probe.astype(np.complex128)) ** 2).sum(axis=0)
-    brightest = np.argsort(intensity, axis=None, kind="stable")[::-1]
-    sums = np.cumsum(intensity.ravel()[brightest])
-    footprint = np.zeros(intensity.size, np.float32)
-    footprint[brightest[: int(np.searchsorted(sums, power * sums[-1])) + 1]] = 1
-    return footprint.reshape(intensity.shape)
+    falling = np.sort(intensity, axis=None)[::-1]
+    sums = np.cumsum(falling)
+    dimmest = falling[min(int(np.searchsorted(sums, power * sums[-1])), len(falling) - 1)]
+    return np.where(intensity >= (1 - EQUAL) * dimmest, np.float32(1), np.float32(0))
 
 
 def probe_diameter(probe: Complex64[np.ndarray, "mode N N"], *, power: float = 0.9) -> float:
@@ -76,7 +82,7 @@ def linear_overlap(step: float, diameter: float) -> float:
 
 def scan_field(positions: Positions, N: int) -> tuple[int, int]:
     """Return (H, W), the smallest object with its first pixel at 0 that holds the patches of all positions."""
-    height, width = (max(1, ceil(last) + N - N // 2) for last in positions.max(axis=0).tolist())
+    height, width = (max(1, ceil(last - EDGE) + N - N // 2) for last in positions.max(axis=0).tolist())
     return height, width
 
 

@@ -187,7 +187,7 @@ def _inspect(
     check_rows(sample, source=patterns, rows=rows, path=path)
     if not sample.any():
         check.check_not_dark(energy_sums(patterns, measurement="intensity", path=path), path=path)
-    return decide_measurement(
+    decided, reason = decide_measurement(
         sample,
         requested=requested,
         declared=found.measurement,
@@ -196,3 +196,5 @@ def _inspect(
         exit_energy=exit_energy,
         path=path,
     )
+    check.check_not_faint(float(sample.max()), measurement=decided, path=path)
+    return decided, reason

@@ -7,7 +7,15 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from ptychofold.conventions import intensity_from_amplitude
-from ptychofold.coverage import coverage_map, linear_overlap, median_step, probe_diameter, probe_footprint, scan_field
+from ptychofold.coverage import (
+    EDGE,
+    coverage_map,
+    linear_overlap,
+    median_step,
+    probe_diameter,
+    probe_footprint,
+    scan_field,
+)
 from ptychofold.errors import DomainError
 from ptychofold.formats.origins import check_rows
 from ptychofold.raw_data import RawData
@@ -167,7 +175,7 @@ def _position_warnings(scan: RawData, diameter: float, step: float) -> Iterator[
 
 def _object_warnings(scan: RawData, shape: tuple[int, ...]) -> Iterator[str]:
     low = scan.positions - scan.N // 2
-    outside = ((low < 0) | (low + scan.N > np.array(shape))).any(axis=1)
+    outside = ((low < -EDGE) | (low + scan.N > np.array(shape) + EDGE)).any(axis=1)
     if outside.any():
         height, width = scan_field(scan.positions, scan.N)
         yield (

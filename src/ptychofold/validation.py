@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ptychofold.conventions import yx_from_columns
 from ptychofold.errors import DomainError, DtypeError, ShapeError
 from ptychofold.metadata import Metadata
+from ptychofold.typing import Measurement
 
 __all__ = [
     "as_array",
@@ -316,6 +317,28 @@ def check_not_dark(energy: Float64[np.ndarray, " scan"], *, path: Path | None = 
     if not energy.any():
         raise DomainError(
             "expected patterns with light in them; found zeros everywhere. Check the data set that was read.",
+            path=path,
+            field="patterns",
+        )
+
+
+def check_not_faint(brightest: float, *, measurement: Measurement, path: Path | None = None) -> None:
+    """Refuse patterns whose brightest value is too small for an intensity of single precision, so that light is lost.
+
+    Parameters
+    ----------
+    brightest
+        The largest value of some patterns.
+    measurement
+        What it is.
+    path
+        The scan's file.
+    """
+    intensity = brightest**2 if measurement == "amplitude" else brightest
+    if brightest > 0 and intensity < np.finfo(np.float32).tiny:
+        raise DomainError(
+            f"expected patterns whose brightest pixel has an intensity of at least {np.finfo(np.float32).tiny:.2g}, as "
+            f"single precision holds no less; found {measurement} {brightest:.3g}. Multiply them by a constant.",
             path=path,
             field="patterns",
         )

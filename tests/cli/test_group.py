@@ -11,7 +11,7 @@ from ptychofold.raw_data import RawData
 
 def test_the_file_holds_the_contracts_dictionary_bit_for_bit(tmp_path: Path) -> None:
     file, output = good_scan(tmp_path / "a.npz"), tmp_path / "groups.npz"
-    arguments = ["-n", "12", "-k", "6", "-g", "2", "-s", "5"]
+    arguments = ["-n", "12", "-k", "6", "-g", "2", "--seed", "5"]
     result = CliRunner().invoke(app, ["group", str(file), "-o", str(output), *arguments])
     assert result.exit_code == 0, result.stderr
     expected = RawData.from_file(file).generate_grouped_data(16, K=6, nsamples=12, seed=5, gridsize=2)

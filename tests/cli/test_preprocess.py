@@ -45,7 +45,7 @@ def test_recipe_and_options_make_a_file_that_tells_its_history(tmp_path: Path) -
 
 def test_a_directory_becomes_a_store(tmp_path: Path) -> None:
     file = good_scan(tmp_path / "a.npz")
-    options = ["--clean-positions", "--bad-pixels", "--crop", "8", "--center", "8", "8", "--turn", "flip_rows"]
+    options = ["--clean-positions", "--find-bad-pixels", "--crop", "8", "--center", "8", "8", "--turn", "flip_rows"]
     _run(str(file), "-o", str(tmp_path / "store"), *options)
     store = PatternStore.open(tmp_path / "store")
     assert store.scan.patterns.shape == (25, 8, 8)

@@ -19,7 +19,7 @@ from ptychofold.physics.scan_patterns import SCAN_PATTERNS
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction.metrics import scan_r_factor
 
-SMALL = ("--n", "16", "--positions", "25")
+SMALL = ("--n", "16", "--n-positions", "25")
 
 
 def simulated(path: Path, *options: str) -> RawData:
@@ -48,7 +48,9 @@ def test_every_object_on_every_scan_is_saved_with_its_truth(tmp_path: Path, name
 
 
 def test_a_dose_of_zero_is_without_noise_and_settings_reach_the_simulation(tmp_path: Path) -> None:
-    found = simulated(tmp_path / "a.npz", "--dose", "0", "--pixel-m", "1e-8", "-s", "nominal_error=0.5", "-s", "step=3")
+    found = simulated(
+        tmp_path / "a.npz", "--dose", "0", "--pixel-size-m", "1e-8", "-s", "nominal_error=0.5", "-s", "step=3"
+    )
     assert found.object is not None
     assert scan_r_factor(found, found.object, found.probe, found.positions) < 1e-4
     assert found.metadata.pixel_size_m == (1e-8, 1e-8)

@@ -10,6 +10,7 @@ from tests.formats.making import save_product
 import ptychofold as pf
 from ptychofold.errors import DomainError, DtypeError, FormatError, MissingFieldError, ShapeError
 from ptychofold.formats import read_fields, write_fields
+from ptychofold.formats.base import foreign_errors_refused
 from ptychofold.testing.scans import make_scan
 
 N_SCAN, N = 12, 8
@@ -68,6 +69,29 @@ def test_a_ptychovit_pair_is_written_under_two_names_or_not_at_all(tmp_path: Pat
         write_fields(make_scan(n_scan=5, N=16, object=False).to_fields(), tmp_path / "d_dp.hdf5")
     with pytest.raises(FormatError, match="expected a second file with _para"):
         pf.read(_dp(tmp_path / "alone_dp.hdf5"), format="PtychoViT pair")
+
+
+def test_of_a_pair_whose_patterns_cannot_be_read_nothing_appears(tmp_path: Path) -> None:
+    scan = make_scan(n_scan=4, N=16)
+    scan.to_file(tmp_path / "a.npz")
+    fields = read_fields(tmp_path / "a.npz")
+    (tmp_path / "a.npz").unlink()
+    with pytest.raises(FormatError, match=r"a\.npz"):
+        write_fields(fields, tmp_path / "b_dp.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_write_is_told_in_the_systems_words(tmp_path: Path) -> None:
+    told = (
+        "Can't synchronously write data (file write failed: time = Wed Nov 25 17:43:52 2026 , filename = "
+        f"'{tmp_path / 'a.cxi.0123.partial'}', file descriptor = 3, errno = 28, error message = 'No space left on "
+        "device', buf = 0x55d0, total write size = 40000)"
+    )
+    with (
+        pytest.raises(FormatError, match=r"a\.cxi: writing failed: No space left on device\. Make room\.$"),
+        foreign_errors_refused(tmp_path / "a.cxi", doing="writing", cure="Make room."),
+    ):
+        raise OSError(told)
 
 
 def test_a_fold_slice_pair_has_metres_wavelength_and_pixel(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from matplotlib.offsetbox import AnchoredOffsetbox, TextArea
 from matplotlib.text import Text
 
 from ptychofold import plotting
-from ptychofold.config import GroupingConfig
+from ptychofold.config import GroupingConfig, ScanGeometry
 from ptychofold.errors import DependencyError
 from ptychofold.grouping import group_scan
+from ptychofold.metadata import Metadata
 from ptychofold.optional import require
 from ptychofold.plotting.fields import phase_window, plot_phase
 from ptychofold.plotting.report import n_pictures
@@ -49,10 +51,10 @@ def test_a_scale_bar_is_in_pixels_if_the_pixel_is_unknown() -> None:
 
 
 def test_a_detector_pixel_spans_one_over_the_width_of_the_patch() -> None:
-    scale = pattern_scale((1e-8, 1e-8), 50)
+    scale = pattern_scale(Metadata(pixel_size_m=(1e-8, 1e-8)), 50)
     assert scale.unit == "1/m"
     assert scale.pixel == pytest.approx(2e6)
-    assert object_scale(None) == pattern_scale(None, 50) == PIXELS
+    assert object_scale(None) == pattern_scale(Metadata(), 50) == PIXELS
 
 
 def test_the_phase_is_drawn_in_a_cyclic_map_over_a_whole_turn() -> None:
@@ -81,6 +83,21 @@ def test_positions_are_drawn_with_y_down_like_the_object() -> None:
     bottom, top = axes.get_ylim()
     assert bottom > top
     assert axes.get_aspect() == 1.0
+
+
+def test_the_probe_drawn_among_few_points_is_seen_whole() -> None:
+    axes = plot_groups(_axes(), np.array([[5.0, 5.0], [5.0, 9.0]]), None, scale=PIXELS, diameter=30.0)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    x, y = axes.patches[0].center  # type: ignore[attr-defined]
+    assert left < x - 15 < x + 15 < right
+    assert top < y - 15 < y + 15 < bottom
+
+
+def test_a_pattern_of_the_near_field_is_an_image_with_lengths() -> None:
+    far = Metadata(pixel_size_m=(1e-8, 1e-8))
+    assert pattern_scale(far, 64) == Scale(pixel=1 / (64 * 1e-8), unit="1/m")
+    near = replace(far, geometry=ScanGeometry(propagation="near_field"))
+    assert pattern_scale(near, 64) == Scale(pixel=1e-8, unit="m")
 
 
 def test_links_run_from_each_groups_center_to_its_members() -> None:

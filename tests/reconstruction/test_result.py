@@ -7,13 +7,20 @@ import h5py
 import numpy as np
 import pytest
 
-from ptychofold.errors import ConfigError, DivergenceError, MissingFieldError, ShapeError, UnsupportedFormatError
+from ptychofold.errors import (
+    ConfigError,
+    DivergenceError,
+    DomainError,
+    MissingFieldError,
+    ShapeError,
+    UnsupportedFormatError,
+)
 from ptychofold.formats import FORMATS, read_fields
 from ptychofold.metadata import Metadata
 from ptychofold.physics import Geometry
 from ptychofold.raw_data import RawData
 from ptychofold.reconstruction import Reconstruction
-from ptychofold.reconstruction.result import check_output, object_frame
+from ptychofold.reconstruction.result import check_output, object_frame, overhang
 from ptychofold.testing import make_scan
 
 SCAN = make_scan(n_scan=16, N=16, step=2.0, n_modes=2, nominal_error=0.3, n_bad_pixels=2)
@@ -156,3 +163,16 @@ def test_the_coordinates_of_a_stage_leave_no_empty_object_before_the_scan() -> N
     assert shape == (31 + 6 + 8, 31 + 16)
     near = object_frame(positions + 20, 16)
     assert near[1].tolist() == [0.0, 0.0]
+
+
+def test_positions_in_another_unit_are_refused_before_any_memory_is_asked_for() -> None:
+    with pytest.raises(DomainError, match=r"a field of 19 × 10+\d+\. Check the unit of the positions"):
+        object_frame(np.array([[8.0, 8.0], [11.0, 1e12]]), 16)
+
+
+def test_an_object_that_holds_the_scan_holds_it_after_a_way_through_metres() -> None:
+    assert SCAN.object is not None
+    shape = SCAN.object.shape
+    for corner in ([8.0, 8.0], [shape[0] - 8.0, shape[1] - 8.0]):
+        for off in (-1e-11, 1e-11):
+            assert overhang((shape[0], shape[1]), np.array([corner]) + off, N=16) <= 0

@@ -1,20 +1,29 @@
 """``ptychofold bench``: how fast this machine delivers batches of a scan, beside its own limits."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ptychofold.cli.common import new_table, open_scan, plain, quantity, show
+from ptychofold.cli.common import (
+    GridOption,
+    NeighborsOption,
+    ScanArgument,
+    neighbors_for,
+    new_table,
+    open_scan,
+    plain,
+    quantity,
+    show,
+)
 
 __all__ = ["bench"]
 
 
 def bench(
-    scan: Annotated[Path, typer.Argument(metavar="FILE|STORE", help="A scan file or a store.")],
+    file: ScanArgument,
     *,
-    gridsize: Annotated[int, typer.Option("--gridsize", "-g", min=1, help="Side of the grid.")] = 2,
-    neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="K, nearest neighbors.")] = 7,
+    gridsize: GridOption = 2,
+    neighbors: NeighborsOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Groups in a batch.")] = 64,
     workers: Annotated[
         list[int] | None, typer.Option("--workers", "-w", min=0, help="Worker processes to try; may be repeated.")
@@ -25,10 +34,9 @@ def bench(
     from ptychofold.data.dataset import GroupedDataset
     from ptychofold.data.rates import measure_rates
 
-    opened = open_scan(scan)
-    dataset = GroupedDataset(
-        opened, GroupingConfig(grid=(gridsize, gridsize), n_neighbors=max(neighbors, gridsize**2), seed=0)
-    )
+    opened = open_scan(file)
+    n_neighbors = neighbors_for(gridsize, neighbors)
+    dataset = GroupedDataset(opened, GroupingConfig(grid=(gridsize, gridsize), n_neighbors=n_neighbors, seed=0))
     rates = measure_rates(dataset, LoaderConfig(batch_size=batch_size, seed=0), workers=tuple(workers or (0, 1, 2)))
     limit = max(rate.patterns_per_s for rate in rates if rate.is_limit and "cast" in rate.name)
     table = new_table("way", "patterns/s", "of the gather limit", numbers=("patterns/s", "of the gather limit"))
@@ -38,4 +46,4 @@ def bench(
             f"[{style}]{rate.name}[/]", quantity(rate.patterns_per_s), f"{100 * rate.patterns_per_s / limit:.0f} %"
         )
     N = opened.N
-    show(f"{plain(scan)}: {len(opened)} patterns of {N} × {N} {opened.patterns.dtype}, {opened.patterns.access}", table)
+    show(f"{plain(file)}: {len(opened)} patterns of {N} × {N} {opened.patterns.dtype}, {opened.patterns.access}", table)

@@ -24,12 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DeviceOption",
+    "GridOption",
+    "JsonOption",
     "MeasurementChoice",
     "MeasurementOption",
+    "NeighborsOption",
     "PatternsOption",
     "ScanArgument",
+    "check_folder",
+    "check_scan_output",
     "is_store",
     "keep_inputs",
+    "neighbors_for",
     "new_table",
     "open_scan",
     "pixels",
@@ -60,7 +66,8 @@ class MeasurementChoice(StrEnum):
 
 
 ScanArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A scan file, or a folder of TIFF frames; recognised by its content.")
+    Path,
+    typer.Argument(metavar="FILE", help="A scan file, a store or a folder of TIFF frames; told by its content."),
 ]
 MeasurementOption = Annotated[
     MeasurementChoice,
@@ -68,9 +75,16 @@ MeasurementOption = Annotated[
 ]
 PatternsOption = Annotated[
     Path | None,
-    typer.Option("--patterns", metavar="FILE", help="Second file with the patterns, if FILE (a product) has none."),
+    typer.Option("--patterns", metavar="FILE", help="File that holds the patterns, where FILE (a product) has none."),
 ]
-
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+GridOption = Annotated[
+    int, typer.Option("--gridsize", "-g", min=1, help="Side of the grid of a group: C = gridsize² members.")
+]
+NeighborsOption = Annotated[
+    int | None,
+    typer.Option("--neighbors", "-k", min=1, help="K, nearest neighbors to draw from; 7, or C if that is more."),
+]
 
 DeviceOption = Annotated[
     str, typer.Option("--device", help="Where to compute: cpu, cuda, cuda:1 …; auto takes a GPU if there is one.")
@@ -106,6 +120,17 @@ def is_store(path: Path) -> bool:
     return (path / "manifest.json").is_file()
 
 
+def neighbors_for(gridsize: int, asked: int | None) -> int:
+    """Return how many neighbors to draw groups from: as many as asked for, else enough for the grid.
+
+    Examples
+    --------
+    >>> neighbors_for(2, None), neighbors_for(3, None), neighbors_for(2, 5)
+    (7, 9, 5)
+    """
+    return max(7, gridsize**2) if asked is None else asked
+
+
 def keep_inputs(output: Path, *inputs: Path | str | None, reading: "ReadingConfig | None" = None) -> None:
     """Refuse, before any work, to write over what the command reads, or where nothing can be written.
 
@@ -136,14 +161,39 @@ def keep_inputs(output: Path, *inputs: Path | str | None, reading: "ReadingConfi
             raise ConfigError(f"expected an output other than what is read; found {output} for both. Name another.")
 
 
+def check_scan_output(output: Path) -> None:
+    """Refuse, before any work, a file that would not hold the patterns of a scan; a directory is a store's.
+
+    Raises
+    ------
+    ConfigError
+        If its format holds none.
+    UnsupportedFormatError
+        If no format of this ending can be written.
+    """
+    from ptychofold.formats import writer_for
+
+    if output.suffix and not writer_for(output).holds_patterns:
+        raise ConfigError(
+            f"expected an output that holds patterns; {output} would be a {writer_for(output).name}, which holds none. "
+            "Name an .npz, .cxi or .nxs file, or the directory of a store."
+        )
+
+
+def check_folder(path: Path, *, purpose: str) -> None:
+    """Refuse a file where a directory is to be written."""
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"expected a directory for {purpose}; {path} is a file. Name another.")
+
+
 def _open_store(path: Path, measurement: MeasurementChoice, *, completed: bool) -> "RawData":
     from ptychofold.data.store import PatternStore
 
     scan = PatternStore.open(path).scan
     if completed or measurement.value not in ("auto", scan.measurement):
         raise ConfigError(
-            f"{path}: expected no options that say what the patterns are, as a store of {scan.measurement} patterns is "
-            "whole. Leave them out, or ingest the scan again with them."
+            f"{path}: expected no options that complete a scan file, as a store is whole; its patterns are "
+            f"{scan.measurement}. Leave them out, or ingest the scan again with them into another store."
         )
     return scan
 

@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptychofold.cli.common import open_scan, plain, progress, progress_of, quantity, show, stopwatch, summarise
+from ptychofold.atomic import check_place
+from ptychofold.cli.common import (
+    check_folder,
+    open_scan,
+    plain,
+    progress,
+    progress_of,
+    quantity,
+    show,
+    stopwatch,
+    summarise,
+)
 from ptychofold.cli.group import grouped_table
 from ptychofold.cli.inspect_ import show_scan
-from ptychofold.cli.plot import check_folder, draw
+from ptychofold.cli.plot import draw
 from ptychofold.errors import DependencyError
 
 if TYPE_CHECKING:
@@ -56,7 +67,8 @@ def demo(
     """Take the shipped scan (a measured Siemens star) all the way: inspect, group, train, stitch, refine, report."""
     from ptychofold import samples
 
-    check_folder(output)
+    check_folder(output, purpose="what is made")
+    check_place(output)
     run_demo(open_scan(samples.path("siemens"), lazy=False), output, FULL if full else QUICK)
 
 

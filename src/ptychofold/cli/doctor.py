@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptychofold.cli.common import (
+    GridOption,
+    JsonOption,
     MeasurementChoice,
     MeasurementOption,
+    NeighborsOption,
     ScanArgument,
     is_store,
+    neighbors_for,
     new_table,
     open_scan,
     plain,
@@ -40,12 +44,12 @@ VERDICTS = {
 def doctor(
     file: ScanArgument,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: JsonOption = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="No trial reconstructions: orientation and distance stay unknown; no go.")
     ] = False,
-    grid: Annotated[int, typer.Option("--grid", "-g", min=1, help="Side of the grid of a group, for memory.")] = 2,
-    neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="Nearest neighbors to group from.")] = 7,
+    gridsize: GridOption = 2,
+    neighbors: NeighborsOption = None,
     measurement: MeasurementOption = MeasurementChoice.auto,
     reading: "ReadingConfig",
 ) -> None:
@@ -57,7 +61,7 @@ def doctor(
     from ptychofold.reconstruction.doctor import examine, examine_file
 
     stages = 2 if quick else 4
-    grouping = GroupingConfig(grid=(grid, grid), n_neighbors=neighbors, seed=0)
+    grouping = GroupingConfig(grid=(gridsize, gridsize), n_neighbors=neighbors_for(gridsize, neighbors), seed=0)
     with progress("examining", total=stages) as advance:
 
         def on_stage(_stage: str) -> None:

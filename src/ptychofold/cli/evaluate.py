@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict
 
 import typer
 
-from ptychofold.cli.common import is_store, keep_inputs, new_table, open_scan, plain, quantity, show
+from ptychofold.cli.common import JsonOption, is_store, keep_inputs, new_table, open_scan, plain, quantity, show
 from ptychofold.errors import DomainError, MissingFieldError, ShapeError
 
 if TYPE_CHECKING:
@@ -72,11 +72,9 @@ def evaluate(
     ] = False,
     picture: Annotated[
         Path | None,
-        typer.Option(
-            "--plot", "-p", metavar="PICTURE", help="Draw both objects, their difference and the correlation."
-        ),
+        typer.Option("--plot", metavar="PICTURE", help="Draw both objects, their difference and the correlation."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON, for machines.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare the objects of A and B after scale, phase, ramp and shift were taken out."""
     from ptychofold.reconstruction import metrics

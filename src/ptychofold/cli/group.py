@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptychofold.cli.common import (
+    GridOption,
     MeasurementChoice,
     MeasurementOption,
+    NeighborsOption,
     PatternsOption,
     ScanArgument,
     keep_inputs,
+    neighbors_for,
     new_table,
     open_scan,
     plain,
@@ -39,11 +42,9 @@ def group(
     n_groups: Annotated[
         int | None, typer.Option("--n-groups", "-n", min=1, help="Groups to draw; as many as scan points if not given.")
     ] = None,
-    neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="K, nearest neighbors to draw from.")] = 7,
-    gridsize: Annotated[
-        int, typer.Option("--gridsize", "-g", min=1, help="Side of the grid: C = gridsize² members.")
-    ] = 2,
-    seed: Annotated[int, typer.Option("--seed", "-s", min=0, max=2**32 - 1, help="Seed of the random draw.")] = 0,
+    neighbors: NeighborsOption = None,
+    gridsize: GridOption = 2,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of the random draw.")] = 0,
     sequential: Annotated[
         bool, typer.Option("--sequential", help="Seed points in the order of the file, not at random.")
     ] = False,
@@ -75,7 +76,7 @@ def group(
     with progress("grouping", total=None), stopwatch() as seconds:
         grouped = scan.generate_grouped_data(
             scan.N,
-            K=neighbors,
+            K=neighbors_for(gridsize, neighbors),
             nsamples=wanted,
             seed=seed,
             sequential_sampling=sequential,

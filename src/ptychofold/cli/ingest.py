@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptychofold.cli.common import MeasurementChoice, MeasurementOption, new_table, progress, quantity, show
+from ptychofold.atomic import check_place
+from ptychofold.cli.common import (
+    MeasurementChoice,
+    MeasurementOption,
+    check_folder,
+    new_table,
+    plain,
+    progress,
+    quantity,
+    show,
+)
 from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import StoreError
 
@@ -46,6 +56,8 @@ def ingest(
     """
     from ptychofold.data.bulk import ingest_many
 
+    check_folder(output, purpose="the stores")
+    check_place(output / "store")
     n_processes = processes or min(len(files), os.cpu_count() or 1, MOST_PROCESSES)
     with progress("ingesting", total=STEPS * len(files)) as advance:
         bar = _Bar(advance)
@@ -73,11 +85,12 @@ def ingested_table(results: "Sequence[Ingested]") -> "Table":
     table = new_table("file", "patterns", "size", "speed", "store", numbers=("patterns", "size", "speed"))
     for result in results:
         if result.error is not None:
-            table.add_row(result.file.name, "", "", "", "failed")
+            table.add_row(plain(result.file.name), "", "", "", "failed")
             continue
         megabytes = result.n_bytes / 1e6
         speed = quantity(megabytes / result.seconds, "MB/s")
-        table.add_row(result.file.name, quantity(result.n_scan), quantity(megabytes, "MB"), speed, str(result.store))
+        row = (plain(result.file.name), quantity(result.n_scan), quantity(megabytes, "MB"), speed, plain(result.store))
+        table.add_row(*row)
     return table
 
 

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 from ptychofold.cli.common import (
+    JsonOption,
     MeasurementChoice,
     MeasurementOption,
     PatternsOption,
@@ -45,7 +46,7 @@ def inspect(
     *,
     measurement: MeasurementOption = MeasurementChoice.auto,
     patterns: PatternsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: JsonOption = False,
     reading: "ReadingConfig",
 ) -> None:
     """Show what a FILE or store holds, its dose, overlap, coverage, what looks wrong; of a directory, a line a scan."""

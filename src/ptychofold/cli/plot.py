@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ptychofold.cli.common import (
+    GridOption,
     MeasurementChoice,
     MeasurementOption,
+    NeighborsOption,
     PatternsOption,
     ScanArgument,
+    check_folder,
     is_store,
     keep_inputs,
+    neighbors_for,
     open_scan,
     plain,
     progress,
@@ -20,7 +24,6 @@ from ptychofold.cli.common import (
     summarise,
 )
 from ptychofold.cli.reading_options import with_reading_options
-from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
     from ptychofold.config import ReadingConfig
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from ptychofold.raw_data import RawData
     from ptychofold.survey import PatternSummary
 
-__all__ = ["check_folder", "draw", "draw_result", "plot"]
+__all__ = ["draw", "draw_result", "plot"]
 
 
 @with_reading_options
@@ -37,9 +40,9 @@ def plot(
     file: ScanArgument,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Directory for the pictures.")],
-    gridsize: Annotated[int, typer.Option("--gridsize", "-g", min=1, help="Side of the grid of the groups drawn.")] = 2,
-    neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="K, nearest neighbors to draw from.")] = 7,
-    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Seed of the groups drawn.")] = 0,
+    gridsize: GridOption = 2,
+    neighbors: NeighborsOption = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the groups drawn.")] = 0,
     measurement: MeasurementOption = MeasurementChoice.auto,
     patterns: PatternsOption = None,
     reading: "ReadingConfig",
@@ -51,7 +54,7 @@ def plot(
     from ptychofold.plotting import Picture
     from ptychofold.raw_data import RawData
 
-    check_folder(output)
+    check_folder(output, purpose="the pictures")
     keep_inputs(output, file, patterns, reading=reading)
     found = (
         None if is_store(file) else read_fields(file, patterns=patterns, reading=reading, measurement=measurement.value)
@@ -64,7 +67,7 @@ def plot(
         scan = open_scan(file, measurement, patterns=patterns, reading=reading)
     else:
         scan = RawData.from_fields(found, measurement=measurement.value)
-    config = GroupingConfig(grid=(gridsize, gridsize), n_neighbors=neighbors, seed=seed)
+    config = GroupingConfig(grid=(gridsize, gridsize), n_neighbors=neighbors_for(gridsize, neighbors), seed=seed)
     groups = group_scan(scan.positions, config) if len(scan) > config.C else None
     for path in draw(scan, summarise(scan), output, groups):
         show(f"wrote {plain(path)}")
@@ -80,12 +83,6 @@ def draw_result(picture: "Picture", folder: Path, *, without: Collection[str] = 
         paths = save_result_pictures(picture, folder, without=without, progress=advance)
     for path in paths:
         show(f"wrote {plain(path)}")
-
-
-def check_folder(path: Path) -> None:
-    """Refuse a file where a directory is to be written."""
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"expected a directory for the pictures; {path} is a file.")
 
 
 def draw(scan: "RawData", summary: "PatternSummary", folder: Path, groups: "ScanGroups | None") -> tuple[Path, ...]:

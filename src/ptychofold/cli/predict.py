@@ -9,6 +9,7 @@ from ptychofold.cli.common import (
     DeviceOption,
     MeasurementChoice,
     MeasurementOption,
+    ScanArgument,
     keep_inputs,
     open_scan,
     plain,
@@ -18,7 +19,7 @@ from ptychofold.cli.common import (
 )
 from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.cli.reconstruct import result_table
-from ptychofold.errors import MissingFieldError
+from ptychofold.errors import ConfigError, MissingFieldError
 
 if TYPE_CHECKING:
     from ptychofold.config import ReadingConfig
@@ -31,7 +32,7 @@ __all__ = ["how_to_end", "model_file", "positions_line", "predict"]
 @with_reading_options
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A training run's directory, or its checkpoint.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A scan file or store.")],
+    file: ScanArgument,
     *,
     output: Annotated[
         Path,
@@ -101,11 +102,18 @@ def model_file(path: Path) -> Path:
 
     Raises
     ------
+    ConfigError
+        If it is a file of another kind, such as the scan.
     MissingFieldError
         If the directory has no trained model.
     """
     from ptychofold.reconstruction.run_folder import MODEL_FILE
 
+    if path.is_file() and path.suffix != Path(MODEL_FILE).suffix:
+        raise ConfigError(
+            f"expected a trained model, which is a run's directory or its {MODEL_FILE}; found {path}. MODEL comes "
+            "first, then the scan FILE."
+        )
     if not path.is_dir():
         return path
     if not (path / MODEL_FILE).is_file():

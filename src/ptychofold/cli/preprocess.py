@@ -11,6 +11,7 @@ from ptychofold.cli.common import (
     MeasurementChoice,
     MeasurementOption,
     ScanArgument,
+    check_scan_output,
     is_store,
     keep_inputs,
     new_table,
@@ -37,31 +38,31 @@ LONGEST = 60
 def preprocess(
     file: ScanArgument,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="NPZ file to write, or the directory of a new store.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Scan file to write, or the directory of a new store."),
+    ],
     steps: Annotated[
-        Path | None, typer.Option("--steps", metavar="TOML", help="Recipe: a list of [[steps]], done first to last.")
+        Path | None, typer.Option("--steps", metavar="TOML", help="Recipe: a list of [\\[steps]], done first to last.")
     ] = None,
     clean_positions: Annotated[
         bool, typer.Option("--clean-positions", help="Drop positions that are NaN, outliers or repeated.")
     ] = False,
-    bad_pixels: Annotated[bool, typer.Option("--bad-pixels", help="Find hot and dead pixels and mask them.")] = False,
+    find_bad_pixels: Annotated[bool, typer.Option("--find-bad-pixels", help="Mask hot and dead pixels.")] = False,
     crop: Annotated[
-        int | None, typer.Option("--crop", min=1, help="Side of the square to keep around the beam.")
+        int | None, typer.Option("--crop", min=1, help="Side of the square to keep around the beam, in pixels.")
     ] = None,
     center: Annotated[
         tuple[float, float] | None,
-        typer.Option("--center", metavar="ROW COLUMN", help="The beam, for --crop; estimated if not given."),
+        typer.Option("--center", metavar="ROW COLUMN", help="The beam in pixels, for --crop; estimated if not given."),
     ] = None,
     turn: Annotated[
         str | None, typer.Option("--turn", help="Turn the frames: rotate_90, flip_rows, transpose and the like.")
     ] = None,
-    bin_: Annotated[int | None, typer.Option("--bin", min=2, help="Add the photons of blocks of this side.")] = None,
+    bin_: Annotated[int | None, typer.Option("--bin", min=2, help="Add up blocks of this side in pixels.")] = None,
     pad: Annotated[
-        int | None, typer.Option("--pad", min=1, help="Side to pad the frames to; new pixels are bad.")
+        int | None, typer.Option("--pad", min=1, help="Side to pad the frames to, in pixels; new ones are bad.")
     ] = None,
-    near_field: Annotated[
-        bool, typer.Option("--near-field", help="The scan is near field: crop, pad and bin on one pixel grid.")
-    ] = False,
     measurement: MeasurementOption = MeasurementChoice.auto,
     reading: "ReadingConfig",
 ) -> None:
@@ -71,24 +72,23 @@ def preprocess(
     """
     from ptychofold.raw_data import RawData
 
-    propagation = {"propagation": "near_field"} if near_field else {}
     if center is not None and crop is None:
         raise ConfigError("expected --crop with --center; found --center alone. Say the size to keep.")
     asked: tuple[tuple[object, dict[str, object]], ...] = (
         (clean_positions, {"step": "positions"}),
-        (bad_pixels, {"step": "bad_pixels"}),
-        (crop, {"step": "crop", "size": crop, "center": center, **propagation}),
+        (find_bad_pixels, {"step": "bad_pixels"}),
+        (crop, {"step": "crop", "size": crop, "center": center}),
         (turn, {"step": "orient", "turn": turn}),
-        (bin_, {"step": "bin", "factor": bin_, **propagation}),
-        (pad, {"step": "pad", "size": pad, **propagation}),
+        (bin_, {"step": "bin", "factor": bin_}),
+        (pad, {"step": "pad", "size": pad}),
     )
-    known = reading.replace(propagation="near_field") if near_field else reading
     keep_inputs(output, file, steps, reading=reading)
+    check_scan_output(output)
     recipe = _recipe(steps, [step for value, step in asked if value not in (None, False)])
     if is_store(file):
         scan = open_scan(file, measurement, reading=reading).preprocessed(recipe)
     else:
-        scan = RawData.from_file(file, measurement=measurement.value, steps=recipe, reading=known)
+        scan = RawData.from_file(file, measurement=measurement.value, steps=recipe, reading=reading)
     _write(scan, output)
     table = new_table("step", "parameters", title=plain(file.name))
     for name, parameters in history_rows(scan.metadata.history):

@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from ptychofold.cli.common import is_store
 from ptychofold.errors import ConfigError
 
 __all__ = ["with_reading_options"]
@@ -27,20 +28,31 @@ class _Option(NamedTuple):
 
 
 OPTIONS = (
-    _Option("--energy-ev", "energy_ev", float, "Energy of a photon or electron in eV."),
-    _Option("--wavelength-m", "wavelength_m", float, "Wavelength."),
+    _Option("--energy-ev", "energy_ev", float, "Energy of a photon or electron, in eV."),
+    _Option("--wavelength-m", "wavelength_m", float, "Wavelength, in metres."),
     _Option("--electrons", "particle", bool, "The beam is of electrons."),
-    _Option("--distance-m", "distance_m", float, "Detector distance."),
-    _Option("--distance-from", "distance_from", str, "Where it counts from: sample (if not given) or focus."),
-    _Option("--focus-m", "focus_m", float, "Near field: distance from the focus down to the sample."),
-    _Option("--defocus-m", "defocus_m", float, "Far field: the same, for an estimated probe."),
-    _Option("--near-field", "propagation", bool, "The scan is near field."),
-    _Option("--detector-pixel-m", "detector_pixel_m", float, "Side of a detector pixel."),
-    _Option("--pixel-size-m", "pixel_size_m", float, "Side of an object pixel."),
-    _Option("--probe", "probe", str, "Scan file or NPY that holds the probe, or the word estimate.", FILES),
+    _Option("--distance-m", "distance_m", float, "Distance from sample to detector, in metres."),
+    _Option("--distance-from", "distance_from", str, "Where --distance-m counts from: sample (if not given) or focus."),
+    _Option("--focus-m", "focus_m", float, "Near field: distance from the focus down to the sample, in metres."),
+    _Option(
+        "--defocus-m",
+        "defocus_m",
+        float,
+        "Far field: the same distance, in metres, for an estimated probe.",
+    ),
+    _Option("--near-field", "propagation", bool, "The scan is near field; without --focus-m, in a parallel beam."),
+    _Option("--detector-pixel-m", "detector_pixel_m", float, "Side of a detector pixel, in metres."),
+    _Option("--pixel-size-m", "pixel_size_m", float, "Side of an object pixel, in metres."),
+    _Option("--probe", "probe", str, "Scan file, store or NPY that holds the probe, or the word estimate.", FILES),
     _Option("--positions", "positions", Path, "Table of two columns (CSV, TXT), or a scan file.", FILES),
-    _Option("--frame", "frame", str, "What its numbers mean: unit=um,axes=xy,y=up,x=right,moves=sample.", FILES),
-    _Option("--patterns", "patterns", Path, "File that holds the patterns.", FILES),
+    _Option(
+        "--frame",
+        "frame",
+        str,
+        "What the table means: unit=um,axes=xy,y=up,x=right,moves=sample.",
+        FILES,
+    ),
+    _Option("--patterns", "patterns", Path, "File that holds the patterns, where FILE (a product) has none.", FILES),
     _Option("--bad-pixels", "bad_pixels", Path, "NPY mask, not 0 where the detector is bad.", FILES),
     _Option("--recipe", "recipe", Path, "TOML recipe that says where an HDF5 file keeps what.", FILES),
     _Option("--read-as", "format", str, "Name of the format to read as.", FILES),
@@ -88,6 +100,8 @@ def _value(setting: str, value: object) -> object:
         return WORDS[setting]
     if setting in {"detector_pixel_m", "pixel_size_m"}:
         return (value, value)
+    if setting == "probe" and is_store(Path(str(value))):
+        return Path(str(value)) / "probe.npy"
     return _frame(str(value)) if setting == "frame" else value
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ptychofold.config import GradientConfig, PtychiConfig, ReadingConfig
     from ptychofold.physics import Geometry
+    from ptychofold.raw_data import RawData
     from ptychofold.reconstruction.result import Reconstruction
 
 __all__ = ["read_probe", "reconstruct", "result_table"]
@@ -41,14 +42,6 @@ class Engine(StrEnum):
     lsqml = "ptychi:lsqml"
     rpie = "ptychi:rpie"
     epie = "ptychi:epie"
-
-
-NearFieldOption = Annotated[
-    tuple[float, float, float] | None,
-    typer.Option(
-        "--near-field", metavar="λ Z PIXEL", help="Wavelength, effective distance and object pixel, in metres."
-    ),
-]
 
 
 @with_reading_options
@@ -64,7 +57,7 @@ def reconstruct(
     ] = Engine.gradient,
     epochs: Annotated[int | None, typer.Option("--epochs", "-e", min=1, help="Passes over the patterns.")] = None,
     modes: Annotated[int | None, typer.Option("--modes", min=1, help="Incoherent probe modes.")] = None,
-    positions: Annotated[bool, typer.Option("--positions", help="Refine positions too.")] = False,
+    refine_positions: Annotated[bool, typer.Option("--refine-positions", help="Move the positions too.")] = False,
     held_out: Annotated[
         float | None,
         typer.Option("--held-out", min=0.0, max=0.5, help="Share of patterns kept from the fit as a test."),
@@ -77,7 +70,6 @@ def reconstruct(
     probe_from: Annotated[
         str | None, typer.Option("--probe-from", metavar="FILE[:NAME]", help="Begin with the probe of another file.")
     ] = None,
-    near_field: NearFieldOption = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting of the engine, such as loss=poisson."),
@@ -94,7 +86,9 @@ def reconstruct(
     named = {"epochs": epochs, "n_modes": modes, "held_out": held_out}
     overrides = [f"{name}={value}" for name, value in named.items() if value is not None]
     where = device_named(device)
-    config = _config(engine, [*(settings or ()), *overrides, *["start=scan"] * from_object], positions=positions)
+    config = _config(
+        engine, [*(settings or ()), *overrides, *["start=scan"] * from_object], refine_positions=refine_positions
+    )
     keep_inputs(output, file, *(_file_of(where) for where in (start, probe_from)), reading=reading)
     scan = open_scan(file, measurement, reading=reading)
     check_output(output, scan)
@@ -103,7 +97,7 @@ def reconstruct(
         result = run(
             scan,
             config,
-            geometry=_geometry(near_field),
+            geometry=_stated_geometry(reading, scan),
             start=first,
             probe=None if probe_from is None else read_probe(probe_from),
             on_epoch=lambda _: advance(1),
@@ -175,24 +169,18 @@ def _file_of(where: str | None) -> Path | None:
     return Path(where.rpartition(":")[0] or where)
 
 
-def _config(engine: Engine, overrides: list[str], *, positions: bool) -> "GradientConfig | PtychiConfig":
+def _config(engine: Engine, overrides: list[str], *, refine_positions: bool) -> "GradientConfig | PtychiConfig":
     from ptychofold.config import GradientConfig, PtychiConfig
 
     if engine is Engine.gradient:
-        return GradientConfig.from_mapping({}, overrides=["position_learning_rate=1"] * positions + overrides)
+        return GradientConfig.from_mapping({}, overrides=["position_learning_rate=1"] * refine_positions + overrides)
     method = f"method={engine.value.removeprefix('ptychi:')}"
-    return PtychiConfig.from_mapping({}, overrides=["position_step=0.3"] * positions + [*overrides, method])
+    return PtychiConfig.from_mapping({}, overrides=["position_step=0.3"] * refine_positions + [*overrides, method])
 
 
-def _geometry(near_field: tuple[float, float, float] | None) -> "Geometry | None":
+def _stated_geometry(reading: "ReadingConfig", scan: "RawData") -> "Geometry | None":
+    """Return the near field that the options state, which goes before that of a start."""
     from ptychofold.physics import Geometry
 
-    if near_field is None:
-        return None
-    wavelength_m, distance_m, pixel_m = near_field
-    return Geometry(
-        propagation="near_field",
-        wavelength_m=wavelength_m,
-        distance_m=distance_m,
-        pixel_size_m=(pixel_m, pixel_m),
-    )
+    stated = reading.propagation is not None or reading.focus_m is not None
+    return Geometry.stated_by(scan.metadata) if stated else None

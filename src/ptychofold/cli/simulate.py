@@ -34,14 +34,14 @@ def simulate(
     obj: Annotated[ObjectChoice, typer.Option("--object", help="What is scanned.")] = ObjectChoice.siemens,
     positions: Annotated[ScanChoice, typer.Option("--scan", help="Where the probe is put.")] = ScanChoice.jittered,
     n: Annotated[int, typer.Option("--n", "-N", min=8, metavar="N", help="Side of a pattern in pixels.")] = 64,
-    n_scan: Annotated[int, typer.Option("--positions", "-p", min=1, help="About how many positions.")] = 400,
+    n_scan: Annotated[int, typer.Option("--n-positions", min=1, help="About how many positions.")] = 400,
     dose: Annotated[float, typer.Option("--dose", min=0.0, help="Photons a pattern; 0 leaves out the noise.")] = 1e5,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of object, positions and noise.")] = 0,
     pixel: Annotated[
-        float | None, typer.Option("--pixel-m", min=0.0, help="Size of an object pixel in metres, for the file.")
+        float | None, typer.Option("--pixel-size-m", min=0.0, help="Side of an object pixel, in metres, for the file.")
     ] = None,
     wavelength: Annotated[
-        float | None, typer.Option("--wavelength-m", min=0.0, help="Wavelength in metres, for the file.")
+        float | None, typer.Option("--wavelength-m", min=0.0, help="Wavelength, in metres, for the file.")
     ] = None,
     settings: Annotated[
         list[str] | None,

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ptychofold.cli.common import keep_inputs, new_table, plain, progress_of, quantity, show
+from ptychofold.cli.common import (
+    MeasurementChoice,
+    MeasurementOption,
+    check_folder,
+    keep_inputs,
+    new_table,
+    plain,
+    progress_of,
+    quantity,
+    show,
+)
 from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError
 
@@ -22,14 +32,15 @@ __all__ = ["train"]
 @with_reading_options
 def train(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILES", help="A run's TOML file; or scan files and stores, one or many.")
+        list[Path],
+        typer.Argument(metavar="FILES", help="A run's directory or TOML file; or scans and stores, one or many."),
     ],
     *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Directory for the model and its settings.")
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", "-e", min=1, help="Passes over the groups.")] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", min=0.0, help="Stop after this time.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", min=0.0, help="Stop after so many minutes.")] = None,
     gridsize: Annotated[
         int | None, typer.Option("--gridsize", "-g", min=1, help="Side of the grid: C = gridsize² members.")
     ] = None,
@@ -41,6 +52,7 @@ def train(
         typer.Option("--set", "-s", metavar="NAME=VALUE", help="Any setting, such as training.mode=supervised."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in DIR stopped.")] = False,
+    measurement: MeasurementOption = MeasurementChoice.auto,
     reading: "ReadingConfig",
 ) -> None:
     """Train a network on scans: of one, or of several mixed, each with its own probe, mask and scale.
@@ -60,12 +72,13 @@ def train(
         overrides.append(f"grouping.grid=[{gridsize}, {gridsize}]")
     if device is not None:
         overrides.append(f"training.accelerator={_accelerator(device)}")
+    if measurement is not MeasurementChoice.auto:
+        overrides.append(f"measurement={measurement.value}")
     run = open_run(files, overrides, gridsize=gridsize)
     run = run.replace(reading=run.reading.replace(**reading.model_dump(exclude_unset=True)))
     if run.training.output_dir is None:
         raise ConfigError("expected a directory for the model; found none. Give --output DIR or training.output_dir.")
-    if run.training.output_dir.is_file():
-        raise ConfigError(f"expected a directory for the model; {run.training.output_dir} is a file. Name another.")
+    check_folder(run.training.output_dir, purpose="the model")
     keep_inputs(run.training.output_dir, *run.scans, reading=run.reading)
     with progress_of("training") as report:
         _, record = train_run(
@@ -93,10 +106,11 @@ def _accelerator(device: str) -> str:
 
 
 def open_run(files: list[Path], overrides: list[str], *, gridsize: int | None = None) -> "RunConfig":
-    """Read a run's file, or make the run of scans with the usual settings, and neighbors enough for the grid."""
+    """Read a run's file or directory; or make the run of scans, with the usual settings and neighbors enough."""
     from ptychofold.config import GroupingConfig
-    from ptychofold.reconstruction.run import RunConfig
+    from ptychofold.reconstruction.run import RUN_FILE, RunConfig
 
+    files = [file / RUN_FILE if (file / RUN_FILE).is_file() else file for file in files]
     if any(file.suffix == ".toml" for file in files):
         if len(files) > 1:
             raise ConfigError(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ptychofold.cli.common import progress_of, quantity, show, stopwatch
+from ptychofold.cli.common import plain, progress_of, quantity, show, stopwatch
 
 __all__ = ["verify"]
 
@@ -22,4 +22,6 @@ def verify(
         opened.verify(on_progress=report)
     speed = quantity(total / 1e6 / seconds(), "MB/s")
     state = f"live, {opened.n_dropped} patterns dropped so far" if opened.is_live else "whole"
-    show(f"{store}: {len(opened)} patterns, every checksum agrees ({quantity(total / 1e6, 'MB')} at {speed}); {state}")
+    n = len(opened)
+    patterns = "1 pattern" if n == 1 else f"{n} patterns"
+    show(f"{plain(store)}: {patterns}, every checksum agrees ({quantity(total / 1e6, 'MB')} at {speed}); {state}")

@@ -195,7 +195,7 @@ def _hot(hot: Bool[np.ndarray, "N N"]) -> Finding:
         subject="hot pixels",
         level="fix",
         says=f"{int(hot.sum())}, at {_places(hot)}",
-        fix="ptychofold preprocess --bad-pixels",
+        fix="ptychofold preprocess --find-bad-pixels",
     )
 
 
@@ -219,7 +219,7 @@ def _dead(
             subject="dead pixels",
             level="fix",
             says=f"{int(single.sum())} dark among lit ones, at {_places(single)}",
-            fix="ptychofold preprocess --bad-pixels",
+            fix="ptychofold preprocess --find-bad-pixels",
         )
     n_bad = int((~good).sum())
     return Finding(subject="dead pixels", level="go", says=f"none beside the {n_bad} marked bad" if n_bad else "none")

@@ -50,6 +50,7 @@ __all__ = [
     "read_fields",
     "validate_nexus",
     "write_fields",
+    "writer_for",
 ]
 
 FORMATS: tuple[Format, ...] = (
@@ -265,6 +266,29 @@ def write_fields(fields: ScanFields, path: str | Path, *, format: str | None = N
     UnsupportedFormatError
         If no format of this name or suffix can be written.
     """
+    chosen = writer_for(path, format=format)
+    assert chosen.write is not None
+    return chosen.write(fields, Path(path))
+
+
+def writer_for(path: str | Path, *, format: str | None = None) -> Format:
+    """Return the format that a name would be written in, without writing.
+
+    Parameters
+    ----------
+    path, format
+        As in `write_fields`.
+
+    Raises
+    ------
+    UnsupportedFormatError
+        If no format of this name or suffix can be written.
+
+    Examples
+    --------
+    >>> writer_for("a_dp.h5").name, writer_for("a.h5").holds_patterns
+    ('PtychoViT pair', False)
+    """
     path = Path(path)
     writable = [known for known in FORMATS if known.write is not None]
     name = path.name.lower()
@@ -272,8 +296,8 @@ def write_fields(fields: ScanFields, path: str | Path, *, format: str | None = N
     chosen = [known for known in writable if format is not None and known.name.casefold() == format.casefold()]
     if format is None:
         chosen = [known for length, known in fitting if length == max(length for length, _ in fitting)]
-    if chosen and chosen[0].write is not None:
-        return chosen[0].write(fields, path)
+    if chosen:
+        return chosen[0]
     wanted = f"format {format!r}" if format is not None else f"suffix {path.suffix!r}"
     choices = "; ".join(f"{known.name!r} ({' '.join(known.suffixes)})" for known in writable)
     raise UnsupportedFormatError(f"no writer for {wanted}. Writable: {choices}.", path=path)

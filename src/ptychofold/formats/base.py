@@ -1,5 +1,6 @@
 """What a file format is, and the border that errors of other libraries do not cross."""
 
+import re
 import struct
 import zipfile
 import zlib
@@ -50,6 +51,8 @@ class Format:
     """``read(path, *, lazy)``: what the file says."""
     write: Callable[[ScanFields, Path], tuple[str, ...]] | None = None
     """``write(fields, path)``: names of the fields that the format cannot hold; None if it is read only."""
+    holds_patterns: bool = True
+    """Whether what is written holds the patterns, without which a file is no scan."""
 
 
 @contextmanager
@@ -80,12 +83,24 @@ def foreign_errors_refused(
     except PtychoError:
         raise
     except _FOREIGN_ERRORS as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise FormatError(f"{doing} failed: {why[:200].rstrip('.')}. {cure}", path=path) from error
+        raise FormatError(f"{doing} failed: {_why(error)}. {cure}", path=path) from error
+
+
+def _why(error: BaseException) -> str:
+    """Return what went wrong; of HDF5's account of a refused write only what the system said."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    said = re.search(r"error message = '([^']+)", text)
+    return said.group(1) if said else text[:200].rstrip(".")
 
 
 def check_file(path: Path) -> None:
     """Refuse what is not a readable file with content."""
+    if (path / "manifest.json").is_file():
+        raise FormatError(
+            "expected a scan file; found a store, which holds a scan already. Open it with PatternStore.open, or make "
+            "a file of it: ptychofold convert STORE scan.npz.",
+            path=path,
+        )
     if path.is_dir():
         raise FormatError(
             "expected a scan file, or a folder of single TIFF frames; found a directory of something else. Name one "

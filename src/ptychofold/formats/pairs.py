@@ -137,7 +137,8 @@ def _patterns(path: Path, *, lazy: bool) -> ScanFields:
 def write_ptychovit(fields: ScanFields, path: Path) -> tuple[str, ...]:
     """Write a pair: ``NAME_dp.hdf5`` under the name given, ``NAME_para.hdf5`` beside it; amplitudes are squared.
 
-    The second file is a Ptychodus product, and appears first: whoever sees the patterns finds the rest.
+    The second file is a Ptychodus product, and appears first: whoever sees the patterns finds the rest. Where the
+    patterns cannot be written, neither appears.
 
     Raises
     ------
@@ -156,9 +157,10 @@ def write_ptychovit(fields: ScanFields, path: Path) -> tuple[str, ...]:
     for need, found in (("probe", fields.probe), ("object", fields.object)):
         needed(found, need, path, name="PtychoViT")
     other = path.with_name(f"{path.stem.removesuffix('_dp')}_para{path.suffix}")
-    lost = [name for name in ptychodus_product.write(fields, other) if name not in {"patterns", "measurement"}]
     with creating(path, name="PtychoViT pair") as file:
         write_patterns(file, "dp", held.intensity)
+        file.flush()  # so that a full disk is met before the second file appears
+        lost = [name for name in ptychodus_product.write(fields, other) if name not in {"patterns", "measurement"}]
     return (*lost, "measurement") if fields.measurement == "amplitude" else tuple(lost)
 
 

@@ -284,4 +284,5 @@ FORMAT = Format(
     sniff=sniff,
     read=read,
     write=write,
+    holds_patterns=False,
 )

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Complex64, Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ptychofold.diagnosis import Diagnosis
 from ptychofold.plotting.curves import frame_curve, plot_losses
@@ -20,6 +21,9 @@ from ptychofold.raw_data import RawData
 from ptychofold.survey import PatternSummary
 
 __all__ = ["doctor_section", "losses_section", "result_sections", "scan_sections"]
+
+FEW = 50
+"""Scan points below which each is marked on a curve."""
 
 
 def scan_sections(
@@ -147,10 +151,13 @@ def plot_statistics(scan: RawData, summary: PatternSummary) -> Figure:
     """Draw dose against scan point, its histogram, and the mean intensity on rings about the centre."""
     figure = new_figure(12.6, 3.4)
     course, histogram, rings = figure.subplots(1, 3)
-    course.plot(summary.dose, color=INK, linewidth=0.7)
+    course.plot(summary.dose, color=INK, linewidth=0.7, marker="." if len(scan) < FEW else None)
+    course.yaxis.set_major_formatter(EngFormatter(sep=""))
     _label(course, "scan point", "Σ intensity")
     title(course, "Dose in the course of the scan")
     histogram.hist(summary.dose, bins=min(60, max(8, len(scan) // 12)), color=ACCENTS[1])
+    histogram.xaxis.set_major_formatter(EngFormatter(sep=""))
+    histogram.xaxis.set_major_locator(MaxNLocator(5))
     _label(histogram, "Σ intensity of a pattern", "patterns")
     title(histogram, "Doses")
     mean = radial_mean(summary.mean)

@@ -41,7 +41,7 @@ def plot_overview(scan: RawData, summary: PatternSummary, groups: ScanGroups | N
     known, scale, covered = scan.metadata, object_scale(scan.metadata.pixel_size_m), probes_over(scan)
     figure = new_figure(13.2, 8.6)
     (pattern, points, coverage), (probe, amplitude, phase) = figure.subplots(2, 3)
-    detector = pattern_scale(known.pixel_size_m, scan.N)
+    detector = pattern_scale(known, scan.N)
     plot_pattern(pattern, summary.mean, scale=detector, log=True, label=intensity_label(scan))
     title(pattern, "Mean pattern", f"of {len(scan)}, logarithmic")
     plot_groups(points, scan.positions, groups, scale=scale, diameter=probe_diameter(scan.probe))

@@ -72,10 +72,12 @@ def plot_groups(
     axes.scatter(positions[:, 1], positions[:, 0], s=size, color=INK, linewidths=0, zorder=2)
     if groups is not None and len(groups):
         _highlight(axes, positions, groups, size=size)
+    shown = positions
     if diameter is not None:
-        y, x = positions[_nearest(positions, positions.mean(axis=0))]
+        y, x = middle = positions[_nearest(positions, positions.mean(axis=0))]
         axes.add_patch(Circle((x, y), diameter / 2, fill=False, edgecolor=INK, linewidth=0.9, linestyle=(0, (4, 3))))
-    _frame(axes, positions, scale=scale, least=diameter or 1.0)
+        shown = np.vstack([positions, middle - diameter / 2, middle + diameter / 2])
+    _frame(axes, shown, scale=scale)
     return axes
 
 
@@ -96,7 +98,7 @@ def plot_dose(axes: Axes, positions: Positions, dose: Real[np.ndarray, " scan"],
     size = float(np.clip(16000 / len(positions), 1, 60))
     drawn = axes.scatter(positions[:, 1], positions[:, 0], s=size, c=dose, cmap="viridis", linewidths=0)
     _frame(axes, positions, scale=scale)
-    add_colorbar(axes, drawn, "Σ intensity of a pattern")
+    add_colorbar(axes, drawn, "Σ intensity of a pattern", thousands=True)
     return axes
 
 
@@ -163,7 +165,7 @@ def plot_patterns(scan: RawData, summary: PatternSummary) -> Figure:
     summary
         Its `summarise_patterns`.
     """
-    scale = pattern_scale(scan.metadata.pixel_size_m, scan.N)
+    scale = pattern_scale(scan.metadata, scan.N)
     typical = median_pattern(summary)
     single = scan.amplitude([typical])[0].astype(np.float64) ** 2
     figure = new_figure(12.6, 3.9)
@@ -260,10 +262,10 @@ def _nearest(points: Positions, target: np.ndarray) -> int:
     return int(np.argmin(((points - target) ** 2).sum(axis=1)))
 
 
-def _frame(axes: Axes, positions: Positions, *, scale: Scale, least: float = 1.0) -> None:
+def _frame(axes: Axes, positions: Positions, *, scale: Scale) -> None:
     """Give a plot of positions the look of a square image: y down, equal axes, no ticks, room for the scale bar."""
     low, high = positions.min(axis=0), positions.max(axis=0)
-    side = 1.14 * max(float((high - low).max()), least)
+    side = 1.14 * max(float((high - low).max()), 1.0)
     middle = (low + high) / 2
     axes.set_xlim(middle[1] - side / 2, middle[1] + side / 2)
     axes.set_ylim(middle[0] + 0.53 * side, middle[0] - 0.47 * side)

@@ -16,9 +16,11 @@ from matplotlib.image import AxesImage
 from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, VPacker
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import EngFormatter
 
 from ptychofold.atomic import replacing
 from ptychofold.errors import UnsupportedFormatError
+from ptychofold.metadata import Metadata
 
 __all__ = [
     "ACCENTS",
@@ -65,9 +67,15 @@ def object_scale(pixel_size_m: tuple[float, float] | None) -> Scale:
     return Scale(pixel=1.0, unit="px") if pixel_size_m is None else Scale(pixel=pixel_size_m[1], unit="m")
 
 
-def pattern_scale(pixel_size_m: tuple[float, float] | None, N: int) -> Scale:
-    """Return the scale of far-field patterns: a detector pixel spans 1 / (N · pixel size) cycles a metre."""
-    return Scale(pixel=1.0, unit="px") if pixel_size_m is None else Scale(pixel=1 / (N * pixel_size_m[1]), unit="1/m")
+def pattern_scale(metadata: Metadata, N: int) -> Scale:
+    """Return the scale of patterns: a detector pixel of the far field spans 1 / (N · object pixel) cycles a metre.
+
+    In the near field a pattern is a magnified image, and its pixel is as large as the object's.
+    """
+    size, geometry = metadata.pixel_size_m, metadata.geometry
+    if size is None or (geometry is not None and geometry.field == "near_field"):
+        return object_scale(size)
+    return Scale(pixel=1 / (N * size[1]), unit="1/m")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -142,10 +150,15 @@ def show_image(
     return drawn
 
 
-def add_colorbar(axes: Axes, drawn: ScalarMappable, label: str) -> None:
-    """Add a thin colour bar as high as the picture; a whole turn of phase is marked in multiples of π."""
+def add_colorbar(axes: Axes, drawn: ScalarMappable, label: str, *, thousands: bool = False) -> None:
+    """Add a thin colour bar as high as the picture; a whole turn of phase is marked in multiples of π.
+
+    With ``thousands`` large numbers are written as 460k or 9.67M.
+    """
     bar = axes.figure.colorbar(drawn, cax=axes.inset_axes((1.025, 0.0, 0.035, 1.0)))
     bar.set_label(label, fontsize=8, color=INK)
+    if thousands:
+        bar.ax.yaxis.set_major_formatter(EngFormatter(sep=""))
     bar.ax.tick_params(labelsize=7, color=MUTED, labelcolor=INK, length=2.5)
     bar.ax.tick_params(which="minor", length=1.5, color=MUTED)
     for spine in bar.ax.spines.values():

@@ -11,8 +11,8 @@ from jaxtyping import Complex64, Float32, Float64, Int64
 from pydantic import Field
 
 from ptychofold.config import Config
-from ptychofold.coverage import coverage_map, object_shape, scan_field
-from ptychofold.errors import DivergenceError, MissingFieldError, ShapeError, UnsupportedFormatError
+from ptychofold.coverage import EDGE, coverage_map, object_shape, scan_field
+from ptychofold.errors import DivergenceError, DomainError, MissingFieldError, ShapeError, UnsupportedFormatError
 from ptychofold.formats import FORMATS
 from ptychofold.physics import Geometry, illumination, mode_shares, orthogonal_modes
 from ptychofold.raw_data import RawData
@@ -24,6 +24,8 @@ __all__ = ["Reconstruction", "check_output", "object_frame", "object_that_holds"
 Facts = Mapping[str, object]
 """Names and JSON-like values."""
 PROVENANCE_KEY = "reconstruction"
+LARGEST_OBJECT = 1 << 32
+"""Pixels of the largest object that is begun."""
 """Where a saved scan's ``metadata.extra`` says how its object came about."""
 
 
@@ -276,6 +278,11 @@ def object_frame(
     known
         (H, W) of an object that lies in that frame already; if given it is kept.
 
+    Raises
+    ------
+    DomainError
+        If the object would have more than 2³² pixels.
+
     Examples
     --------
     >>> object_frame(np.array([[2.0, 4.0], [9.5, 4.0]]), 8)
@@ -286,12 +293,19 @@ def object_frame(
     shift = N // 2 - np.floor(positions.min(axis=0))
     spare = np.ptp(positions, axis=0) + N
     shift = np.where((shift < 0) & (shift > -spare), 0.0, shift)
-    return scan_field(positions + shift, N), shift
+    height, width = scan_field(positions + shift, N)
+    if height * width > LARGEST_OBJECT:
+        raise DomainError(
+            f"expected positions in object pixels that span at most {LARGEST_OBJECT} of them; found a field of "
+            f"{height} × {width}. Check the unit of the positions.",
+            field="positions",
+        )
+    return (height, width), shift
 
 
 def overhang(shape: tuple[int, int], positions: Float64[np.ndarray, "scan 2"], *, N: int) -> float:
     """Return by how many pixels patches reach beyond an object; 0 or less if none does."""
-    first = np.floor(positions.min(axis=0)) - N // 2
+    first = np.floor(positions.min(axis=0) + EDGE) - N // 2
     last = np.floor(positions.max(axis=0)) - N // 2 + N
     return float(max((-first).max(), (last - shape).max()))
 

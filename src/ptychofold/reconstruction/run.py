@@ -225,7 +225,13 @@ def _open(path: Path, run: RunConfig) -> RawData:
             f"{path}: expected no settings that complete a scan file, as a store is whole; found some in reading. "
             "Leave them out, or ingest the scan again with them."
         )
-    return PatternStore.open(path).scan
+    scan = PatternStore.open(path).scan
+    if run.measurement not in ("auto", scan.measurement):
+        raise ConfigError(
+            f"{path}: expected measurement = {scan.measurement!r} of this store, or 'auto'; found {run.measurement!r}. "
+            "Leave it out, or ingest the scan again with it."
+        )
+    return scan
 
 
 def _toml(settings: Mapping[str, object], table: str = "") -> Iterator[str]:
