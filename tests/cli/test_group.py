@@ -45,7 +45,7 @@ def test_more_groups_than_scan_points_need_oversampling(tmp_path: Path) -> None:
 def test_an_older_file_stays_if_the_groups_cannot_be_formed(tmp_path: Path) -> None:
     file, output = good_scan(tmp_path / "a.npz"), tmp_path / "groups.npz"
     output.write_bytes(b"older")
-    assert CliRunner().invoke(app, ["group", str(file), "-o", str(output), "-g", "3"]).exit_code == 3
+    assert CliRunner().invoke(app, ["group", str(file), "-o", str(output), "-g", "3", "-k", "7"]).exit_code == 3
     assert output.read_bytes() == b"older"
     assert len(list(tmp_path.iterdir())) == 2
 

@@ -103,7 +103,7 @@ def test_a_product_takes_its_patterns_from_a_second_file(command: str, tmp_path:
     scan.to_file(tmp_path / "patterns.npz")
     output = {"inspect": [], "group": ["-o", str(tmp_path / "out.npz")], "plot": ["-o", str(tmp_path / "out")]}[command]
     arguments = [command, str(tmp_path / "product.h5"), *output]
-    if command != "plot":  # which draws a reconstruction that has no patterns
+    if command == "group":  # the others show a result that has no patterns
         alone = CliRunner().invoke(app, arguments)
         assert alone.exit_code == 3
         assert (
@@ -145,3 +145,26 @@ def test_a_store_takes_no_options_that_say_what_it_holds(store: Path) -> None:
         result = CliRunner().invoke(app, ["inspect", str(store), *options])
         assert result.exit_code == 2
         assert "is whole" in result.stderr
+
+
+def test_a_result_without_patterns_is_shown(tmp_path: Path) -> None:
+    scan = make_scan(n_scan=9, N=16, n_modes=2)
+    scan.to_file(tmp_path / "a.h5")
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "a.h5")])
+    assert result.exit_code == 0, result.output
+    for word in ("Ptychodus product", "object", "probe d90", "10 nm × 10 nm", "--patterns FILE"):
+        assert word in result.stdout
+    found = _json(str(tmp_path / "a.h5"))
+    assert [field["name"] for field in found["fields"]] == ["positions", "probe", "object"]  # type: ignore[attr-defined]
+    assert found["pixel_size_m"] == [1e-8, 1e-8]
+
+
+def test_how_well_a_result_explains_its_scan_is_shown(tmp_path: Path) -> None:
+    file = good_scan(tmp_path / "a.npz")
+    assert CliRunner().invoke(app, ["reconstruct", str(file), "-o", str(tmp_path / "r.h5"), "-e", "2"]).exit_code == 0
+    shown = CliRunner().invoke(app, ["inspect", str(tmp_path / "r.h5")])
+    assert "R of all patterns" in shown.stdout
+    assert "epochs             2, loss" in shown.stdout
+    said = _json(str(tmp_path / "r.h5"))["reconstruction"]
+    assert isinstance(said, dict)
+    assert 0 < said["r_factor"] < 1

@@ -76,7 +76,7 @@ def test_an_interrupt_ends_with_one_line_and_130(tmp_path: Path, monkeypatch: py
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(inspect_, "open_scan", interrupt)
+    monkeypatch.setattr(inspect_, "is_store", interrupt)
     result = CliRunner().invoke(app, ["inspect", str(tmp_path / "a.npz")])
     assert (result.exit_code, result.stderr) == (130, "ptychofold: interrupted.\n")
 
@@ -85,7 +85,7 @@ def test_an_error_without_a_message_is_named(tmp_path: Path, monkeypatch: pytest
     def exhaust(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(inspect_, "open_scan", exhaust)
+    monkeypatch.setattr(inspect_, "is_store", exhaust)
     result = CliRunner().invoke(app, ["inspect", str(tmp_path / "a.npz")])
     assert (result.exit_code, result.stderr) == (4, "ptychofold: error: MemoryError\n")
 

@@ -138,6 +138,18 @@ def test_a_larger_grid_takes_neighbors_enough(folder: Path, command: list[str]) 
     assert "expected at least" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["-n", 999], "(--oversample) with a neighbor_pool_size (--pool-size) of at least 4, or lower"),
+        (["-k", 3], "Raise K (--neighbors) or neighbor_pool_size (--pool-size) to 4"),
+        (["-g", 6], "Use a smaller gridsize (--gridsize)"),
+    ],
+)
+def test_groups_that_cannot_be_drawn_name_the_options_that_help(folder: Path, options: list[object], says: str) -> None:
+    assert says in _refused("group", "scan.npz", "-o", "g.npz", *options, code=3)
+
+
 def test_the_measurement_is_said_to_train_as_to_others(folder: Path) -> None:
     _run("train", "scan.npz", "-o", "model", "-e", 1, "-m", "amplitude", *QUICK)
     assert 'measurement = "amplitude"' in Path("model/run.toml").read_text()
@@ -146,7 +158,7 @@ def test_the_measurement_is_said_to_train_as_to_others(folder: Path) -> None:
 
 
 def test_what_is_no_model_is_named(folder: Path) -> None:
-    said = _refused("predict", "scan.npz", "model", "-o", "out.npz", code=2)
+    said = _refused("predict", "scan.npz", "model", "-o", "out.npz", code=3)
     assert "expected a trained model, which is a run's directory or its model.safetensors; found scan.npz" in said
 
 

@@ -37,7 +37,7 @@ def test_plot_refuses_a_file_as_its_directory(tmp_path: Path) -> None:
 
 def test_plot_refuses_an_impossible_grid(tmp_path: Path) -> None:
     file = good_scan(tmp_path / "a.npz")
-    result = CliRunner().invoke(app, ["plot", str(file), "-o", str(tmp_path / "out"), "-g", "3"])
+    result = CliRunner().invoke(app, ["plot", str(file), "-o", str(tmp_path / "out"), "-g", "3", "-k", "7"])
     assert result.exit_code == 2
     assert "n_neighbors" in result.stderr
 

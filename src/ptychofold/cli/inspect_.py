@@ -23,6 +23,7 @@ from ptychofold.cli.common import (
     show,
     summarise,
 )
+from ptychofold.cli.inspect_result import show_result
 from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.errors import ConfigError, FormatError, PtychoError
 
@@ -49,8 +50,8 @@ def inspect(
     as_json: JsonOption = False,
     reading: "ReadingConfig",
 ) -> None:
-    """Show what a FILE or store holds, its dose, overlap, coverage, what looks wrong; of a directory, a line a scan."""
-    from ptychofold.formats import is_frame_folder
+    """Show what a FILE holds: units, dose, overlap, coverage, what looks wrong; or a line a scan of a folder."""
+    from ptychofold.formats import is_frame_folder, read_fields
 
     if file.is_dir() and not is_store(file) and not is_frame_folder(file):
         if patterns is not None:
@@ -59,9 +60,17 @@ def inspect(
             )
         _inspect_directory(file, measurement, reading, as_json=as_json)
         return
+    from ptychofold.raw_data import RawData
     from ptychofold.survey import survey
 
-    scan = open_scan(file, measurement, patterns=patterns, reading=reading)
+    if is_store(file):
+        scan = open_scan(file, measurement, patterns=patterns, reading=reading)
+    else:
+        said = read_fields(file, patterns=patterns, reading=reading, measurement=measurement.value)
+        if said.patterns is None and said.object is not None:
+            show_result(said, as_json=as_json)
+            return
+        scan = RawData.from_fields(said, measurement=measurement.value)
     found = survey(scan, summarise(scan))
     if as_json:
         typer.echo(json.dumps(_facts(scan, found), ensure_ascii=False))

@@ -19,7 +19,7 @@ from ptychofold.cli.common import (
 )
 from ptychofold.cli.reading_options import with_reading_options
 from ptychofold.cli.reconstruct import result_table
-from ptychofold.errors import ConfigError, MissingFieldError
+from ptychofold.errors import CheckpointError, MissingFieldError
 
 if TYPE_CHECKING:
     from ptychofold.config import ReadingConfig
@@ -102,7 +102,7 @@ def model_file(path: Path) -> Path:
 
     Raises
     ------
-    ConfigError
+    CheckpointError
         If it is a file of another kind, such as the scan.
     MissingFieldError
         If the directory has no trained model.
@@ -110,7 +110,7 @@ def model_file(path: Path) -> Path:
     from ptychofold.reconstruction.run_folder import MODEL_FILE
 
     if path.is_file() and path.suffix != Path(MODEL_FILE).suffix:
-        raise ConfigError(
+        raise CheckpointError(
             f"expected a trained model, which is a run's directory or its {MODEL_FILE}; found {path}. MODEL comes "
             "first, then the scan FILE."
         )

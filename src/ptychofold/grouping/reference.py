@@ -83,7 +83,8 @@ def reference_groups(
     if not enable_oversampling:
         raise GroupingError(
             f"expected at most {n_scan} groups, one for each scan point; nsamples is {n_groups}. "
-            f"Set enable_oversampling=True with a neighbor_pool_size of at least {C}, or lower nsamples."
+            f"Set enable_oversampling=True (--oversample) with a neighbor_pool_size (--pool-size) of at least {C}, or "
+            "lower nsamples (--n-groups)."
         )
     if seed_indices is None and sequential:
         seed_indices = np.arange(n_scan)
@@ -194,11 +195,12 @@ def _check_sizes(n_scan: int, *, K: int, C: int) -> None:
     _whole_number(K, "K, the number of neighbors,")
     if n_scan < C:
         raise GroupingError(
-            f"expected at least C = {C} scan points for a group; found {n_scan}. Use a smaller gridsize."
+            f"expected at least C = {C} scan points for a group; found {n_scan}. Use a smaller gridsize (--gridsize)."
         )
     if K < C:
         raise GroupingError(
-            f"expected at least C = {C} neighbors to draw from; found {K}. Raise K or neighbor_pool_size to {C}."
+            f"expected at least C = {C} neighbors to draw from; found {K}. Raise K (--neighbors) or neighbor_pool_size "
+            f"(--pool-size) to {C}."
         )
 
 
