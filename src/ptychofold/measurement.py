@@ -1,8 +1,9 @@
 """Decide whether patterns hold amplitude or intensity: by declaration first, then by evidence, never by a guess.
 
 Photon counts are whole numbers. So intensities that were only scaled are multiples of one unit, and amplitudes that
-were only scaled have squares that are. Where corrections left neither, a format's convention holds, with a logged
-warning, unless what `ptychofold.evidence` looks at contradicts it; then the patterns are refused.
+were only scaled have squares that are (`ptychofold.multiples`). Where corrections left neither, the bandwidth may show
+amplitude (`ptychofold.bandwidth`). Else a format's convention holds, with a logged warning, unless what
+`ptychofold.evidence` looks at contradicts it; then the patterns are refused, as where two kinds of evidence disagree.
 """
 
 import logging
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float64, Shaped
 
+from ptychofold.bandwidth import only_squares_are_limited
 from ptychofold.config.dialects import suggest
 from ptychofold.errors import ConfigError, DomainError
 from ptychofold.evidence import ExitEnergy, contradiction_of_amplitude
@@ -86,10 +88,9 @@ def decide_measurement(
     if sample.dtype.kind in "bui":
         return "intensity", f"{sample.dtype} whole numbers are taken as counts"
     values = sample.astype(np.float64)
-    told = told_by_multiples(values, precision=precision_of(sample))
-    if told.measurement is not None:
-        return told.measurement, told.why
-    doubt = told.why
+    decided, doubt = _told(values, precision=precision_of(sample), exit_energy=exit_energy)
+    if decided is not None:
+        return decided, doubt
     if not doubt and expected is not None:
         doubt = contradiction_of_amplitude(values, exit_energy=exit_energy)
         if not doubt:
@@ -106,3 +107,21 @@ def decide_measurement(
         path=path,
         field="patterns",
     )
+
+
+def _told(
+    values: Float64[np.ndarray, "n H W"], *, precision: float, exit_energy: ExitEnergy | None
+) -> tuple[Measurement | None, str]:
+    """Return what multiples, or else the bandwidth, tell and why, or None and a doubt, empty if they say nothing."""
+    counted = told_by_multiples(values, precision=precision)
+    if counted.measurement == "amplitude" or (counted.why and counted.measurement is None):
+        return counted.measurement, counted.why
+    limited = only_squares_are_limited(values)
+    if counted.measurement is not None:
+        against = ", but only the squares of the patterns are limited in bandwidth, as those of amplitude are"
+        return (None, f"that {counted.why}{against}") if limited else (counted.measurement, counted.why)
+    if not limited:
+        return None, ""
+    reason = "the squares of the patterns are limited in bandwidth, as intensity is, and the patterns are not"
+    against = contradiction_of_amplitude(values, exit_energy=exit_energy)
+    return (None, f"that {reason}, but also {against}") if against else ("amplitude", reason)
