@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptychofold.config import GroupingConfig, ReadingConfig
+from ptychofold.config import GroupingConfig, LoaderConfig, ReadingConfig
 from ptychofold.diagnosis import (
     Diagnosis,
     Finding,
@@ -37,8 +37,6 @@ LEAST_ORDERED = 40
 """Patterns that a scan must have for its order to be looked at."""
 EPOCHS = 20
 """Passes over the patterns that a time is predicted for."""
-BATCH = 16
-"""Groups in a batch that a memory is predicted for."""
 
 Progress = Callable[[str], object]
 """Told what is looked at next."""
@@ -87,7 +85,8 @@ def examine(
     scan
         The scan.
     grouping
-        Grouping whose memory is predicted and which must be possible; 2 × 2 of the 7 nearest if None.
+        Grouping whose memory, in batches of the usual size, is predicted and which must be possible; 2 × 2 of the 7
+        nearest if None.
     trials
         Also reconstruct the middle of the scan a few times, to tell orientation and distance.
     on_stage
@@ -223,10 +222,11 @@ def _costs(scan: RawData, grouping: GroupingConfig) -> Iterator[Finding]:
         says, _, fix = str(error).partition(". ")
         yield Finding(subject="grouping", level="fix", says=says, fix=fix or "choose a smaller grid")
         return
-    batch = BATCH * C * scan.N**2 * 4
+    n_groups = LoaderConfig().batch_size
+    batch = n_groups * C * scan.N**2 * 4
     yield Finding(
         subject="memory",
         level="go",
         says=f"{stored / 1e6:.3g} MB of patterns, {groups.members.nbytes / 1e6:.2g} MB of indices for "
-        f"{len(groups.members)} groups of {rows} × {columns}, {batch / 1e6:.3g} MB a batch of {BATCH}",
+        f"{len(groups.members)} groups of {rows} × {columns}, {batch / 1e6:.3g} MB a batch of {n_groups}",
     )
