@@ -157,3 +157,9 @@ def test_an_object_holds_the_patches_of_positions_that_came_from_metres() -> Non
     corner = np.array([[8.0, 8.0]])
     moved = np.concatenate([corner - 3e-12, scan.positions[1:]])
     assert not any("does not hold" in warning for warning in survey(replace(scan, positions=moved)).warnings)
+
+
+def test_a_pixel_that_is_far_too_large_is_named_beside_the_unit_of_the_positions() -> None:
+    scan = make_scan(n_scan=9, N=16)
+    tiny = replace(scan, positions=scan.positions * 1e-3)
+    assert "or the pixel, 10 nm, is wrong: energy, distance, detector" in survey(tiny).warnings[0]

@@ -163,7 +163,10 @@ def _position_warnings(scan: RawData, diameter: float, step: float) -> Iterator[
     elif n_different < len(scan):
         yield f"{len(scan) - n_different} of {len(scan)} positions repeat another one exactly."
     if n_different > 1 and extent.max() < 1:
-        yield f"The positions span {extent.max():.3g} pixels: their unit may be metres, not object pixels."
+        size = scan.metadata.pixel_size_m
+        yield f"The positions span {extent.max():.3g} pixels: their unit may be metres, not object pixels" + (
+            "." if size is None else f"; or the pixel, {1e9 * max(size):.4g} nm, is wrong: energy, distance, detector."
+        )
     if n_different > 1 and 1 - step / diameter < LEAST_OVERLAP:
         yield (
             f"Neighboring probes overlap by {max(0.0, 1 - step / diameter):.0%} (step {step:.1f} px, probe d90 "

@@ -167,3 +167,6 @@ def test_a_run_is_not_completed_by_the_options_of_a_file(tmp_path: Path) -> None
     refused = RUNNER.invoke(app, ["report", str(tmp_path), "--probe", "estimate", "-o", str(tmp_path / "r.html")])
     assert refused.exit_code == 2
     assert "expected no options that complete a scan file with a run" in " ".join(refused.output.split())
+    refused = RUNNER.invoke(app, ["report", str(tmp_path), "-m", "amplitude", "-o", str(tmp_path / "r.html")])
+    assert refused.exit_code == 2
+    assert "expected no options that complete a scan file with a run" in " ".join(refused.output.split())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ptychofold as pf
-from ptychofold.errors import FormatError
+from ptychofold.errors import FormatError, UnsupportedFormatError
 from ptychofold.formats import identify, read_fields
 
 N_SCAN, N = 10, 16
@@ -124,3 +124,11 @@ def test_a_store_of_it_takes_memory_for_a_few_blocks_and_not_for_the_scan(tmp_pa
     code = [sys.executable, "-c", MAKE_A_STORE, *map(str, arguments)]
     done = subprocess.run(code, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 0.5 * counts.nbytes
+
+
+def test_a_data_file_alone_names_the_master_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "s_data_000001.h5", "w") as file:
+        file["entry/data/data"] = np.ones((2, 4, 4), np.uint16)
+        file["entry/data/data"].attrs["image_nr_low"] = 1
+    with pytest.raises(UnsupportedFormatError, match=r"an HDF5 file with entry/data/data, .* open the master file"):
+        pf.read(tmp_path / "s_data_000001.h5")

@@ -54,7 +54,7 @@ def report(
     from ptychofold.formats import is_frame_folder, read_fields
 
     if file.is_dir() and not is_store(file) and not is_frame_folder(file):
-        if patterns is not None or reading != type(reading)():
+        if patterns is not None or reading != type(reading)() or measurement is not MeasurementChoice.auto:
             raise ConfigError(f"{file}: expected no options that complete a scan file with a run. Leave them out.")
         sections, title = run_page(file)
     elif is_store(file):

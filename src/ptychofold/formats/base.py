@@ -107,8 +107,6 @@ def check_file(path: Path) -> None:
             "scan file in it.",
             path=path,
         )
-    if not path.exists():
-        raise FormatError("expected a file; found nothing under this name. Check the path.", path=path)
     if path.is_file() and path.stat().st_size == 0:
         raise FormatError("expected a scan; found an empty file. Copy the file again from its source.", path=path)
     read_start(path)
@@ -116,5 +114,7 @@ def check_file(path: Path) -> None:
 
 def read_start(path: Path, count: int = 512) -> bytes:
     """Return the first bytes of a file."""
+    if not path.exists():
+        raise FormatError("expected a file; found nothing under this name. Check the path.", path=path)
     with foreign_errors_refused(path, doing="opening the file"), path.open("rb") as file:
         return file.read(count)
