@@ -32,7 +32,7 @@ from ptychofold.data import GroupedDataset, make_loader
 from ptychofold.models import PtychographyModel
 from ptychofold.physics import make_object, make_positions, make_probe, object_side, simulate
 from ptychofold.raw_data import RawData
-from ptychofold.reconstruction import predict_object, save_checkpoint
+from ptychofold.reconstruction import load_checkpoint, predict_object, save_checkpoint
 from ptychofold.reconstruction.alignment import AlignedObjects, align
 from ptychofold.reconstruction.iterative import reconstruct
 from ptychofold.reconstruction.metrics import ssim
@@ -168,7 +168,10 @@ def run(arguments: argparse.Namespace) -> None:
     )
     if arguments.reference:
         say(stage="reference", **reference(scan))
-    model = PtychographyModel.for_scan(scan, ModelConfig.from_mapping(dict(map(setting, arguments.model))))
+    if arguments.start is None:
+        model = PtychographyModel.for_scan(scan, ModelConfig.from_mapping(dict(map(setting, arguments.model))))
+    else:
+        model = load_checkpoint(arguments.start)
     grouping = GroupingConfig(
         grid=(arguments.grid,) * 2, n_neighbors=max(C + 2, 4), n_groups=len(scan) // C, seed=0, seed_role="member"
     )
@@ -237,12 +240,25 @@ def table(folder: Path) -> None:
             rows.append([*begin, "all", "the same, smoothed", *smooth, "", ""])
         if "training" in last:
             trained, unseen = last["training"], last.get("unseen", {})
-            what = "draws" if "residual=false" in head["model"] else "corrects"
-            cells = [*begin, head["C"], f"network, {head['mode']}, {what}", f"{trained['cpu']:.0f}", trained["r"]]
+            cells = [
+                *begin,
+                head["C"],
+                f"network, {head['mode']}, {described(head['model'])}",
+                f"{trained['cpu']:.0f}",
+                trained["r"],
+            ]
             rows.append(
                 cells + [line.get(key, "") for line in (trained, unseen) for key in ("ssim_amplitude", "ssim_phase")]
             )
     sys.stdout.writelines("| " + " | ".join(map(str, row)) + " |\n" for row in rows)
+
+
+def described(settings: str) -> str:
+    """Say in words what a run's settings of the model make of the network."""
+    what = "draws" if "residual=false" in settings else "corrects"
+    if "passes=2" in settings:
+        what += ", corrects"
+    return what + (", sees one pattern" if "lift_together=false" in settings else "")
 
 
 def parsed() -> argparse.Namespace:
@@ -258,6 +274,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--grid", type=int, default=1)
     parser.add_argument("--model", nargs="*", default=[], metavar="NAME=VALUE", help="settings of ModelConfig")
     parser.add_argument("--training", nargs="*", default=[], metavar="NAME=VALUE", help="settings of TrainingConfig")
+    parser.add_argument("--start", type=Path, metavar="MODEL", help="go on from the network of another run")
     parser.add_argument("--mode", default="unsupervised")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch", type=int, default=32, help="patterns in a batch")

@@ -52,7 +52,7 @@ class ModelConfig(Config):
     """Networks that patches go through, one after the other.
 
     Each after the first sees what the data say of the patches so far, and corrects them; each is judged by the loss.
-    Two cost about twice the time of one and make single patterns better in amplitude and phase.
+    Two cost about twice the time of one, and what they gained is told in ``docs/how_good_is_it.md``.
     """
 
     residual: bool | None = None
