@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from ptychofold.cli.main import app
-from ptychofold.config import ModelConfig
+from ptychofold.config import ConvertStep, ModelConfig, PreprocessConfig
 from ptychofold.data.store import PatternStore
 from ptychofold.errors import CheckpointError, MissingFieldError, UnsupportedFormatError
 from ptychofold.models import PtychographyModel
@@ -81,6 +81,24 @@ def test_what_does_not_fit_is_one_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
     debug = CliRunner().invoke(app, ["--debug", *arguments])
     assert error.__name__ in debug.stderr
+
+
+def test_patterns_of_the_other_kind_are_refused_with_the_command_that_converts_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    kind = RawData.from_file(folder / "scan.npz").measurement
+    other = "intensity" if kind == "amplitude" else "amplitude"
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(app, [*arguments, "-o", str(tmp_path / arguments[0]) + ".npz"])
+
+    call("preprocess", str(folder / "scan.npz"), "--to", other)
+    made = RawData.from_file(tmp_path / "preprocess.npz")
+    assert made.measurement == other
+    refused = call("predict", str(folder / "model"), str(tmp_path / "preprocess.npz"))
+    assert (refused.exit_code, refused.stderr.count(f"ptychofold preprocess SCAN --to {kind} -o OUT")) == (3, 1)
+    made.preprocessed(PreprocessConfig(steps=(ConvertStep(to=kind),))).to_file(tmp_path / "back.npz")
+    assert call("predict", str(folder / "model"), str(tmp_path / "back.npz")).exit_code == 0
 
 
 def test_the_scan_is_not_replaced_by_its_object(folder: Path) -> None:

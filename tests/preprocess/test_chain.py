@@ -15,6 +15,7 @@ from ptychofold.config import (
     BackgroundStep,
     BadPixelStep,
     BinStep,
+    ConvertStep,
     CropStep,
     FlatStep,
     FrameStep,
@@ -333,3 +334,23 @@ def test_a_wrong_recipe_names_the_setting() -> None:
         PreprocessConfig.from_mapping({"steps": [{"step": "crop", "sise": 4}]})
     with pytest.raises(ConfigError, match="crup"):
         PreprocessConfig.from_mapping({"steps": [{"step": "crup"}]})
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i4", "f4", "f8"])
+def test_patterns_are_stored_as_amplitude_or_intensity(dtype: str) -> None:
+    counts = np.random.default_rng(0).integers(0, 60_000, (3, 6, 6)).astype(dtype)
+    if dtype != "u2":
+        counts[:, 2, 3] = -1
+    found = ScanFields(path=None, format="arrays", patterns=ArrayInMemory(counts))
+    roots = preprocess(found, PreprocessConfig(steps=(ConvertStep(to="amplitude"),)), measurement="intensity")
+    assert roots.patterns is not None
+    values = roots.patterns.read(slice(None))
+    assert (roots.measurement, roots.metadata.history[-1]["to"]) == ("amplitude", "amplitude")
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(np.where(counts < 0, counts, values**2), counts, rtol=1e-6)
+    assert (values[counts < 0] == -1).all()
+    back = preprocess(roots, PreprocessConfig(steps=(ConvertStep(to="intensity"),)))
+    assert back.patterns is not None
+    np.testing.assert_allclose(back.patterns.read(slice(None)), counts, rtol=1e-6)
+    kept = preprocess(roots, PreprocessConfig(steps=(ConvertStep(to="amplitude"),)))
+    assert kept.patterns is roots.patterns

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from ptychofold.raw_data import RawData
 
 __all__ = ["history_rows", "preprocess"]
+
+
+class PatternKind(StrEnum):
+    """What patterns can be stored as."""
+
+    amplitude = "amplitude"
+    intensity = "intensity"
+
 
 LONGEST = 60
 """Characters of a parameter that are shown."""
@@ -63,6 +72,10 @@ def preprocess(
     pad: Annotated[
         int | None, typer.Option("--pad", min=1, help="Side to pad the frames to, in pixels; new ones are bad.")
     ] = None,
+    to: Annotated[
+        PatternKind | None,
+        typer.Option("--to", help="Store roots of intensities, or squares of amplitudes, as other programs want them."),
+    ] = None,
     measurement: MeasurementOption = MeasurementChoice.auto,
     reading: "ReadingConfig",
 ) -> None:
@@ -81,6 +94,7 @@ def preprocess(
         (turn, {"step": "orient", "turn": turn}),
         (bin_, {"step": "bin", "factor": bin_}),
         (pad, {"step": "pad", "size": pad}),
+        (to, {"step": "convert", "to": to and to.value}),
     )
     keep_inputs(output, file, steps, reading=reading)
     check_scan_output(output)

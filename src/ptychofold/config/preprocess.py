@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ptychofold.config.base import Config
+from ptychofold.typing import Measurement
 
 __all__ = [
     "BackgroundStep",
     "BadPixelStep",
     "BinStep",
+    "ConvertStep",
     "CropStep",
     "FlatStep",
     "FrameFile",
@@ -144,6 +146,20 @@ class BadPixelStep(Config):
     """Numbers (row · width + column) of the pixels found; None looks for them."""
 
 
+class ConvertStep(Config):
+    """Store amplitude instead of intensity, or the other way round.
+
+    Examples
+    --------
+    >>> ConvertStep(to="amplitude").step
+    'convert'
+    """
+
+    step: Literal["convert"] = "convert"
+    to: Measurement
+    """What the patterns are afterwards: roots of intensities, squares of amplitudes, or what they are already."""
+
+
 class InpaintStep(Config):
     """Replace bad pixels by the median of the good ones around; they stay marked bad."""
 
@@ -197,6 +213,7 @@ Step = Annotated[
     | MonitorStep
     | MaskStep
     | BadPixelStep
+    | ConvertStep
     | InpaintStep
     | OrientStep
     | FrameStep

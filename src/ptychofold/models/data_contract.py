@@ -79,7 +79,7 @@ class DataContract:
         fixes = {
             "N": "Crop, bin or pad the scan",
             "n_modes": "Give the scan a probe with as many modes",
-            "measurement": "Convert the patterns",
+            "measurement": "Convert the patterns (ptychofold preprocess SCAN --to {ours} -o OUT)",
             "geometry": "Propagate as in training",
             "wavelength_m": "Use a scan of the same wavelength",
             "pixel_size_m": "Bin or crop the patterns to the same object pixel",
@@ -90,7 +90,7 @@ class DataContract:
                 where = "" if scan.path is None else f"{scan.path}: "
                 raise CheckpointError(
                     f"{where}expected a scan with {name} = {_said(ours)}, as the model was made for; found "
-                    f"{_said(theirs)}. {fix}, or train a model for it."
+                    f"{_said(theirs)}. {fix.format(ours=ours)}, or train a model for it."
                 )
 
     def check_groups(self, C: int) -> None:

@@ -11,6 +11,7 @@ from ptychofold.typing import Measurement
 
 __all__ = [
     "Binned",
+    "Converted",
     "Inpainted",
     "Rescaled",
     "Turned",
@@ -140,6 +141,25 @@ class Rescaled(FrameTransform):
         if self.measurement == "amplitude":
             values = np.sqrt(values)
         return values.astype(self.dtype(frames.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Converted(FrameTransform):
+    """Take the root of intensities, or square amplitudes; negative numbers, such as markers, keep their sign."""
+
+    to: Measurement
+
+    def dtype(self, stored: np.dtype) -> np.dtype:
+        """Return float32."""
+        del stored
+        return np.dtype(np.float32)
+
+    def apply(self, frames: Num[np.ndarray, "n H W"], rows: Int64[np.ndarray, " n"]) -> Num[np.ndarray, "n h w"]:
+        """Change numbers that are of the other kind."""
+        del rows
+        values = frames.astype(np.float64)
+        size = np.sqrt(np.abs(values)) if self.to == "amplitude" else np.square(values)
+        return np.copysign(size, values).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

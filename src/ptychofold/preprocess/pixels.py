@@ -1,22 +1,23 @@
-"""Steps on single pixels: background, flat field, mask, hot and dead pixels, inpainting."""
+"""Steps on single pixels: background, flat field, mask, hot and dead pixels, amplitude or intensity, inpainting."""
 
 from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Num, Shaped
 
-from ptychofold.config.preprocess import BackgroundStep, BadPixelStep, FlatStep, InpaintStep, MaskStep
+from ptychofold.config.preprocess import BackgroundStep, BadPixelStep, ConvertStep, FlatStep, InpaintStep, MaskStep
 from ptychofold.errors import ConfigError, ShapeError
 from ptychofold.formats.fields import ScanFields
 from ptychofold.formats.frame_changes import changed_frame
 from ptychofold.formats.transformed import TransformedSource
 from ptychofold.preprocess.center import beam_center, sample_intensity
-from ptychofold.preprocess.frames import Inpainted, Rescaled
+from ptychofold.preprocess.frames import Converted, Inpainted, Rescaled
 from ptychofold.preprocess.sources import checked_side_array, known_measurement, patterns_of
 
 __all__ = [
     "apply_background",
     "apply_bad_pixels",
+    "apply_convert",
     "apply_flat",
     "apply_inpaint",
     "apply_mask",
@@ -54,6 +55,19 @@ def apply_flat(step: FlatStep, found: ScanFields) -> ScanFields:
     inverse = np.zeros_like(flat)
     inverse[lit] = np.median(flat[lit]) / flat[lit]
     return _with_bad(_rescaled(found, multiply=inverse), ~lit)
+
+
+def apply_convert(step: ConvertStep, found: ScanFields) -> ScanFields:
+    """Take roots or squares."""
+    known = known_measurement(found)
+    if known == step.to:
+        return found
+    return replace(
+        found,
+        patterns=TransformedSource(patterns_of(found), Converted(step.to)),
+        measurement=step.to,
+        measurement_reason=f"{'roots' if step.to == 'amplitude' else 'squares'} of what is known as {known}",
+    )
 
 
 def apply_mask(step: MaskStep, found: ScanFields) -> ScanFields:
