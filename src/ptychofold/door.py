@@ -10,13 +10,12 @@ from numpy.typing import ArrayLike
 
 from ptychofold import validation as check
 from ptychofold.errors import MissingFieldError
-from ptychofold.evidence import ExitEnergy
 from ptychofold.formats import ScanFields
 from ptychofold.formats.cleared import cleared
 from ptychofold.formats.decided import inspected_rows
 from ptychofold.formats.lazy import ArrayInMemory
 from ptychofold.formats.origins import check_rows
-from ptychofold.measurement import decide_measurement
+from ptychofold.measurement import ExitEnergy, decide_measurement
 from ptychofold.metadata import Metadata
 from ptychofold.patches import extract_patches
 from ptychofold.reading import read_apart

@@ -7,8 +7,7 @@ from jaxtyping import Bool, Float64, Int64, Num, Shaped
 
 from ptychofold.diagnosis.finding import Finding
 from ptychofold.errors import DomainError
-from ptychofold.evidence import contradiction_of_amplitude
-from ptychofold.measurement import decide_measurement
+from ptychofold.measurement import contradiction_of_amplitude, decide_measurement
 from ptychofold.preprocess.center import beam_center, sample_intensity
 from ptychofold.preprocess.pixels import dead_pixels, hot_pixels
 from ptychofold.preprocess.points import typical_dose

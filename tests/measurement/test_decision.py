@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from tests.golden_files import golden, golden_names
 
 from ptychofold import samples
 from ptychofold.compat import PtychoDataContainer
@@ -16,9 +17,8 @@ from ptychofold.measurement import decide_measurement
 from ptychofold.raw_data import RawData
 from ptychofold.testing import make_scan
 from ptychofold.testing.measurements import far_field_intensity, make_case
-from tests.golden_files import golden, golden_names
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.mark.parametrize("expected", [None, "amplitude"])

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from ptychofold.bandwidth import only_squares_are_limited
 from ptychofold.errors import DomainError
-from ptychofold.evidence import ExitEnergy
-from ptychofold.measurement import decide_measurement
+from ptychofold.measurement import ExitEnergy, decide_measurement
+from ptychofold.measurement.bandwidth import only_squares_are_limited
 
 
 def _intensity(*, width: float, N: int = 64) -> np.ndarray:

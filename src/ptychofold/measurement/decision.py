@@ -1,9 +1,10 @@
 """Decide whether patterns hold amplitude or intensity: by declaration first, then by evidence, never by a guess.
 
 Photon counts are whole numbers. So intensities that were only scaled are multiples of one unit, and amplitudes that
-were only scaled have squares that are (`ptychofold.multiples`). Where corrections left neither, the bandwidth may show
-amplitude (`ptychofold.bandwidth`). Else a format's convention holds, with a logged warning, unless what
-`ptychofold.evidence` looks at contradicts it; then the patterns are refused, as where two kinds of evidence disagree.
+were only scaled have squares that are (`ptychofold.measurement.multiples`). Where corrections left neither, the
+bandwidth may show amplitude (`ptychofold.measurement.bandwidth`). Else a format's convention holds, with a logged
+warning, unless what `ptychofold.measurement.evidence` looks at contradicts it; then the patterns are refused, as where
+two kinds of evidence disagree.
 """
 
 import logging
@@ -13,12 +14,12 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float64, Shaped
 
-from ptychofold.bandwidth import only_squares_are_limited
 from ptychofold.config.dialects import suggest
 from ptychofold.errors import ConfigError, DomainError
-from ptychofold.evidence import ExitEnergy, contradiction_of_amplitude
-from ptychofold.lattice import precision_of
-from ptychofold.multiples import told_by_multiples
+from ptychofold.measurement.bandwidth import only_squares_are_limited
+from ptychofold.measurement.evidence import ExitEnergy, contradiction_of_amplitude
+from ptychofold.measurement.lattice import precision_of
+from ptychofold.measurement.multiples import told_by_multiples
 from ptychofold.typing import Measurement, RequestedMeasurement
 
 __all__ = ["decide_measurement"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ptychofold.errors import DomainError
-from ptychofold.lattice import find_lattice, precision_of
 from ptychofold.measurement import decide_measurement
-from ptychofold.multiples import told_by_multiples
+from ptychofold.measurement.lattice import find_lattice, precision_of
+from ptychofold.measurement.multiples import told_by_multiples
 from ptychofold.testing.measurements import far_field_intensity, make_case
 
 EPS = float(np.finfo(np.float64).eps)

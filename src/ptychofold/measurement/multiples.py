@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from ptychofold.lattice import Lattice, find_lattice
-from ptychofold.scatter import doubt_of_scatter
+from ptychofold.measurement.lattice import Lattice, find_lattice
+from ptychofold.measurement.scatter import doubt_of_scatter
 from ptychofold.typing import Measurement
 
 __all__ = ["Told", "told_by_multiples"]
