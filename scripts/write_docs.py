@@ -7,7 +7,7 @@ from pathlib import Path
 import pdoc
 
 PACKAGES = (
-    *("config", "errors", "patches", "formats", "preprocess", "grouping", "physics", "data", "models"),
+    *("config", "errors", "patches", "measurement", "formats", "preprocess", "grouping", "physics", "data", "models"),
     *("reconstruction", "reconstruction.training", "reconstruction.run", "reconstruction.iterative"),
     *("reconstruction.metrics", "reconstruction.orientation", "reconstruction.scales", "reconstruction.doctor"),
     *("diagnosis", "compat", "plotting", "testing"),
