@@ -4,10 +4,9 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 from jaxtyping import Complex64, Float32, Float64, Int64
-from numpy import abs as absolute
-from numpy import arange, ndarray, square
 from torch import Tensor, nn
 
 from ptychofold.config import ModelConfig
@@ -119,7 +118,7 @@ class PtychographyModel(nn.Module):
         config: ModelConfig,
         *,
         geometry: Geometry | None = None,
-        training: Int64[ndarray, " n"] | None = None,
+        training: Int64[np.ndarray, " n"] | None = None,
     ) -> Self:
         """Make an untrained model for a scan.
 
@@ -149,7 +148,7 @@ class PtychographyModel(nn.Module):
         config: ModelConfig,
         *,
         geometry: Geometry | None = None,
-        training: Sequence[Int64[ndarray, " _"]] | None = None,
+        training: Sequence[Int64[np.ndarray, " _"]] | None = None,
     ) -> Self:
         """Make an untrained model for several scans that fit one another; see `for_scan`.
 
@@ -174,10 +173,10 @@ class PtychographyModel(nn.Module):
                 f"expected one scan, as {refined[0]} is set; found {len(scans)}. Train each scan by itself or set "
                 f"{refined[0]}=False."
             )
-        rows = [arange(len(scan)) for scan in scans] if training is None else list(training)
+        rows = [np.arange(len(scan)) for scan in scans] if training is None else list(training)
         scalings = [AmplitudeScaling.from_scan(scan, training=part) for scan, part in zip(scans, rows, strict=True)]
         shares = [
-            scaling.mean_energy / float(square(absolute(scan.probe)).sum())
+            scaling.mean_energy / float(np.square(np.abs(scan.probe)).sum())
             for scaling, scan in zip(scalings, scans, strict=True)
         ]
         if config.probe_scaling == "auto":
