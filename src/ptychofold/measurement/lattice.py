@@ -24,8 +24,12 @@ _N_DISTINCT = 256
 """Distinct values, the dimmest, that are looked at."""
 _LARGEST_FIRST = 32
 """Multiples that the dimmest value is tried as."""
+_ROUNDING_UNITS = tuple([10.0**-digits for digits in range(1, 6)] + [1 / (2**bits - 1) for bits in (8, 10, 12, 14, 16)])
+"""Units of decimals, and of the levels of an image."""
 _N_GAPS = 6
 """Smallest gaps between values whose common divisor is tried as the unit."""
+_ENOUGH = 16
+"""Distinct values whose gaps tell."""
 _DIVISOR_ERRORS = (8.0, 4096.0)
 """Remainders that count as none, in errors of a gap; many divisions add up their errors."""
 _MISFITS = 0.02
@@ -86,22 +90,22 @@ def find_lattice(values: Float64[np.ndarray, " value"], *, precision: float) -> 
 
 
 def _candidates(distinct: Float64[np.ndarray, " value"], *, error: float) -> Iterator[tuple[float, int]]:
-    """Yield units, and among how many each was picked: one, parts of the dimmest value, common divisors of gaps."""
+    """Yield units, and among how many each was picked: one, parts of the dimmest value, divisors of gaps, decimals."""
     yield 1.0, 1
     parts = np.arange(1.0, _LARGEST_FIRST + 1)
     multiples = distinct[1:17, None] / distinct[0] * parts
     near = np.abs(multiples - np.round(multiples)) <= np.minimum(4 * error * multiples, _RESOLVED)
     for part in parts[near.mean(axis=0) >= 1 - _MISFITS]:
         yield float(distinct[0] / part), 2 * int(part)
-    if len(distinct) < 16:
-        return
     gaps = np.sort(np.diff(distinct))[:_N_GAPS]
     gap_error = 2 * error * float(np.median(distinct))
-    for a, b in combinations(gaps, 2):
+    for a, b in combinations(gaps, 2) if len(distinct) >= _ENOUGH else ():
         for factor in _DIVISOR_ERRORS:
             divisor = _common_divisor(float(a), float(b), error=factor * gap_error)
             if divisor is not None and (unit := _refined(distinct, divisor, error=error)):
                 yield unit, _N_GAPS**2
+    for unit in _ROUNDING_UNITS:
+        yield unit, len(_ROUNDING_UNITS)
 
 
 def _common_divisor(a: float, b: float, *, error: float) -> float | None:

@@ -36,6 +36,15 @@ _N_ROWS, _N_FIRST = 64, 6
 """Patterns, or pixels, that are looked at for a unit of their own; if none of the first has one, none has."""
 _LEAST_OWN = 0.95
 """Share of them that must have one."""
+_SAME = 1e-5
+"""Relative difference of units that are the same."""
+_PARTS = 12
+"""Parts of the least unit that all may be multiples of."""
+_FEW_DISTINCT, _DIM = 8, 2.5
+"""Different counts, and the least of them, of which more or less are needed: few photons are 1, 2, 3."""
+_SPARSE = 0.1
+"""Share of the rows above which such values have no unit of counts."""
+_ROUNDED = "few values with multiples of a unit that rounding may have left"
 _IRRATIONAL = 0.3
 """Share of the counts above the least whose root is no ratio of the least's; few counts are squares."""
 _NON_SQUARES = 3
@@ -69,7 +78,14 @@ class _Units:
     def common(self) -> float | None:
         """The unit, if it is the same for all rows."""
         least, largest = (extreme(lattice.unit for lattice in self.lattices) for extreme in (min, max))
-        return least if largest < least * (1 + 1e-6) else None
+        return least if largest < least * (1 + _SAME) else None
+
+    @property
+    def are_one(self) -> bool:
+        """Whether all are multiples of one, a part of the least, as of rounded numbers and not as of a flat field."""
+        units = np.array([lattice.unit for lattice in self.lattices])
+        multiples = units / units.min() * np.arange(1, _PARTS + 1)[:, None]
+        return bool((np.abs(multiples - np.round(multiples)) < _SAME * multiples).all(axis=1).any())
 
 
 def told_by_multiples(values: Float64[np.ndarray, "n H W"], *, precision: float) -> Told:
@@ -125,10 +141,13 @@ def _told(
     precision: float,
 ) -> Told:
     """Return what rows say, each of which is an image of a width, or a series of a pixel, ``side`` long."""
-    if (units := _units(rows, precision=precision)) is None:
+    units = _units(rows, precision=precision)
+    if units is None or (each == "pixel" and units.are_one):
         return Told(measurement=None, why="")
     counts = _counts(rows[units.rows], units)
     unit = min(lattice.unit for lattice in units.lattices)
+    if np.mean([_is_sparse(row) for row in counts]) > _SPARSE:
+        return Told(measurement=None, why=_ROUNDED)
     whose = f"values of each {each} are whole multiples of a unit of its own" if each else f"values are {units}"
     if units.squared:
         said = Told(measurement="amplitude", why=f"the squares of the {whose}, as counts are", unit=unit)
@@ -199,8 +218,20 @@ def _are_squares(counts: Float64[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*sh
     return squares
 
 
+def _is_sparse(counts: Float64[np.ndarray, " value"]) -> bool:
+    """Whether there are few different multiples and none is small, as of a few rounded numbers."""
+    distinct = np.unique(counts[counts > 0])
+    return len(distinct) < _FEW_DISTINCT and bool((distinct > _DIM).all())
+
+
 def _have_irrational_roots(counts: Float64[np.ndarray, "row value"]) -> bool:
     """Whether the roots of counts have no ratios in a row, unlike those of squared whole numbers."""
     least = np.where(counts > 0, counts, np.inf).min(axis=1, keepdims=True)
     above = counts > least
-    return bool((~_are_squares(counts * least)[above]).mean() >= _IRRATIONAL) if above.any() else False
+    if not above.any():
+        return False
+    irrational = ~_are_squares(counts * least)
+    dim = above & (
+        counts <= np.median(counts[above])
+    )  # of rounded multiples it is the bright ones that leave the squares
+    return bool(min(irrational[above].mean(), irrational[dim].mean()) >= _IRRATIONAL)
