@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from pinn import compared, scored, simulated
+from pinn import add_simulation_arguments, compared, scored, simulated
 from scipy.ndimage import gaussian_filter
 
 from ptychofold.models import PtychographyModel
@@ -131,13 +131,7 @@ def run(arguments: argparse.Namespace) -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
-    parser.add_argument("--object", default="dead_leaves")
-    parser.add_argument("--probe", default="disk")
-    parser.add_argument("--n-scan", type=int, default=2000)
-    parser.add_argument("--N", type=int, default=64)
-    parser.add_argument("--dose", type=float, default=1e5)
-    parser.add_argument("--absorption", type=float, default=0.5)
-    parser.add_argument("--phase", type=float, default=1.0)
+    add_simulation_arguments(parser)
     return parser.parse_args()
 
 

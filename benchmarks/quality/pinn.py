@@ -62,6 +62,17 @@ def simulated(arguments: argparse.Namespace, *, seed: int) -> RawData:
     return simulate(canvas, probe, positions, seed=seed, n_photons=arguments.dose)
 
 
+def add_simulation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `simulated` asks for."""
+    parser.add_argument("--object", default="dead_leaves")
+    parser.add_argument("--probe", default="disk")
+    parser.add_argument("--n-scan", type=int, default=2000)
+    parser.add_argument("--N", type=int, default=64)
+    parser.add_argument("--dose", type=float, default=1e5)
+    parser.add_argument("--absorption", type=float, default=0.5)
+    parser.add_argument("--phase", type=float, default=1.0)
+
+
 def compared(canvas: np.ndarray, scan: RawData, *, shift: bool = False) -> tuple[Scores, AlignedObjects]:
     """Align the area that positions span, and compare."""
     low, high = scan.positions.min(axis=0).astype(int), np.ceil(scan.positions.max(axis=0)).astype(int)
@@ -263,14 +274,8 @@ def described(settings: str) -> str:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--object", default="dead_leaves")
+    add_simulation_arguments(parser)
     parser.add_argument("--scan", type=Path)
-    parser.add_argument("--probe", default="disk")
-    parser.add_argument("--n-scan", type=int, default=2000)
-    parser.add_argument("--N", type=int, default=64)
-    parser.add_argument("--dose", type=float, default=1e5)
-    parser.add_argument("--absorption", type=float, default=0.5)
-    parser.add_argument("--phase", type=float, default=1.0)
     parser.add_argument("--grid", type=int, default=1)
     parser.add_argument("--model", nargs="*", default=[], metavar="NAME=VALUE", help="settings of ModelConfig")
     parser.add_argument("--training", nargs="*", default=[], metavar="NAME=VALUE", help="settings of TrainingConfig")

@@ -19,6 +19,7 @@ from ptychofold.errors import ConfigError
 
 if TYPE_CHECKING:
     from ptychofold.config import ReadingConfig
+    from ptychofold.metadata import Metadata
     from ptychofold.raw_data import RawData
     from ptychofold.survey import PatternSummary
 
@@ -33,11 +34,13 @@ __all__ = [
     "ScanArgument",
     "check_folder",
     "check_scan_output",
+    "counted",
     "is_store",
     "keep_inputs",
     "neighbors_for",
     "new_table",
     "open_scan",
+    "optics_facts",
     "pixels",
     "plain",
     "progress",
@@ -117,7 +120,29 @@ def open_scan(
 
 def is_store(path: Path) -> bool:
     """Whether a directory is a store."""
-    return (path / "manifest.json").is_file()
+    from ptychofold.formats.base import is_store
+
+    return is_store(path)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "mode"), counted(2, "mode")
+    ('1 mode', '2 modes')
+    """
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def optics_facts(known: "Metadata") -> dict[str, str]:
+    """Return wavelength and object pixel, for people, by name."""
+    size = known.pixel_size_m
+    return {
+        "wavelength": "unknown" if known.wavelength_m is None else quantity(known.wavelength_m, "m"),
+        "object pixel": "unknown" if size is None else " × ".join(quantity(side * 1e9, "nm") for side in size),
+    }
 
 
 def neighbors_for(gridsize: int, asked: int | None) -> int:

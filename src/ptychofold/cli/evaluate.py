@@ -44,6 +44,22 @@ class Facts(TypedDict):
     ring_correlation: list[float]
 
 
+class Threshold(NamedTuple):
+    """A threshold of the ring correlation."""
+
+    name: str
+    """For machines."""
+    label: str
+    """For people."""
+    given: dict[str, float]
+    """What the ring correlation is asked with."""
+
+
+THRESHOLDS = (
+    Threshold("half_bit", "1/2 bit", {"bits": 0.5}),
+    Threshold("one_bit", "1 bit", {"bits": 1.0}),
+    Threshold("snr_1", "SNR 1", {"snr": 1.0}),
+)
 SMALLEST = 16
 """Side in pixels of the smallest field that is compared by itself."""
 SAME = 0.25
@@ -160,11 +176,7 @@ def measured(pair: "AlignedObjects", rings: "RingCorrelation", *, pixel_m: float
         "phase": (np.angle(pair.test), np.angle(pair.reference)),
         "amplitude": (abs(pair.test), abs(pair.reference)),
     }
-    periods = {
-        "half_bit": rings.resolution(bits=0.5),
-        "one_bit": rings.resolution(bits=1.0),
-        "snr_1": rings.resolution(snr=1),
-    }
+    periods = {name: rings.resolution(**given) for name, _, given in THRESHOLDS}
     return {
         "ssim": {name: metrics.ssim(*both) for name, both in images.items()},
         "psnr_db": {name: metrics.psnr(*both) for name, both in images.items()},
@@ -179,11 +191,7 @@ def measured(pair: "AlignedObjects", rings: "RingCorrelation", *, pixel_m: float
         "resolution_m": {
             name: None if period is None or pixel_m is None else period * pixel_m for name, period in periods.items()
         },
-        "exceeds": {
-            "half_bit": rings.exceeds(bits=0.5),
-            "one_bit": rings.exceeds(bits=1.0),
-            "snr_1": rings.exceeds(snr=1),
-        },
+        "exceeds": {name: rings.exceeds(**given) for name, _, given in THRESHOLDS},
         "ambiguities": {
             "scale": found.scale,
             "phase_rad": found.phase_rad,
@@ -236,13 +244,9 @@ def ambiguities_line(pair: "AlignedObjects") -> str:
 
 def correlation_line(pair: "AlignedObjects", rings: "RingCorrelation", pixel_m: float | None) -> str:
     """Say where the correlation of rings falls below each threshold."""
-    periods = {
-        "1/2 bit": (rings.resolution(bits=0.5), rings.exceeds(bits=0.5)),
-        "1 bit": (rings.resolution(bits=1.0), rings.exceeds(bits=1.0)),
-        "SNR 1": (rings.resolution(snr=1), rings.exceeds(snr=1)),
-    }
     return f"ring correlation over {' × '.join(map(str, pair.test.shape))} px falls below " + ", ".join(
-        f"{name} at {_period(period, pixel_m, exceeds=exceeds)}" for name, (period, exceeds) in periods.items()
+        f"{label} at {_period(rings.resolution(**given), pixel_m, exceeds=rings.exceeds(**given))}"
+        for _, label, given in THRESHOLDS
     )
 
 

@@ -13,9 +13,11 @@ from ptychofold.cli.common import (
     MeasurementOption,
     PatternsOption,
     ScanArgument,
+    counted,
     is_store,
     new_table,
     open_scan,
+    optics_facts,
     pixels,
     plain,
     progress,
@@ -100,10 +102,10 @@ def _fields(scan: "RawData") -> list[_Field]:
         ("patterns", scan.patterns, f"{scan.measurement}; {scan.patterns.access}"),
         ("positions", scan.positions, "(y, x) of the probe, object pixels"),
         ("positions_nominal", nominal, "commanded, before correction"),
-        ("probe", scan.probe, _count(len(scan.probe), "mode")),
+        ("probe", scan.probe, counted(len(scan.probe), "mode")),
         ("object", scan.object, "complex transmission"),
         ("patches", scan.patches, "ground truth of each pattern"),
-        ("scan_index", scan.scan_index, _count(len(set(scan.scan_index.tolist())), "measurement")),
+        ("scan_index", scan.scan_index, counted(len(set(scan.scan_index.tolist())), "measurement")),
         ("bad_pixels", bad, "" if bad is None else f"{int(bad.sum())} bad"),
     ]
     return [
@@ -131,8 +133,7 @@ def scan_facts(scan: "RawData", found: "Survey") -> dict[str, str]:
     facts = {
         "format": " · ".join(filter(None, (known.format or "unknown", known.format_reason))),
         "measurement": f"{scan.measurement} ({known.measurement_reason})",
-        "wavelength": "unknown" if known.wavelength_m is None else quantity(known.wavelength_m, "m"),
-        "object pixel": "unknown" if size is None else " × ".join(quantity(s * 1e9, "nm") for s in size),
+        **optics_facts(known),
         "dose": f"{quantity(found.dose_median)} a pattern (median; {quantity(low)} to {quantity(high)})",
         "largest value": quantity(found.largest),
         "photons recorded": "none" if known.n_photons is None else f"{quantity(known.n_photons)} a pattern",
@@ -207,7 +208,7 @@ def _inspect_directory(
     else:
         _show_directory(folder, scans, failures)
     if failures:
-        raise FormatError(f"{_count(len(failures), 'file')} of {len(files)} cannot be read as a scan.", path=folder)
+        raise FormatError(f"{counted(len(failures), 'file')} of {len(files)} cannot be read as a scan.", path=folder)
 
 
 def _show_directory(
@@ -225,7 +226,3 @@ def _show_directory(
             str(len(found.warnings)),
         )
     show(table, *(f"[red bold]{plain(name)}[/]: {plain(why)}" for name, why in failures.items()))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ptychofold.cli.common import new_table, pixels, plain, quantity, show
+from ptychofold.cli.common import new_table, optics_facts, pixels, plain, show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,13 +46,12 @@ def _said(found: "ScanFields") -> dict[str, str]:
 
     from ptychofold.coverage import probe_diameter
 
-    known, size = found.metadata, found.metadata.pixel_size_m
+    size = found.metadata.pixel_size_m
     width = None if size is None else size[1]
     said = {
         "format": " · ".join(filter(None, (found.format, found.format_reason))),
         "patterns": "none: a result; --patterns FILE joins it with those of its scan",
-        "wavelength": "unknown" if known.wavelength_m is None else quantity(known.wavelength_m, "m"),
-        "object pixel": "unknown" if size is None else " × ".join(quantity(side * 1e9, "nm") for side in size),
+        **optics_facts(found.metadata),
     }
     if found.probe is not None:
         probe = np.asarray(found.probe, np.complex64)

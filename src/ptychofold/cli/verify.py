@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ptychofold.cli.common import plain, progress_of, quantity, show, stopwatch
+from ptychofold.cli.common import counted, plain, progress_of, quantity, show, stopwatch
 
 __all__ = ["verify"]
 
@@ -22,6 +22,5 @@ def verify(
         opened.verify(on_progress=report)
     speed = quantity(total / 1e6 / seconds(), "MB/s")
     state = f"live, {opened.n_dropped} patterns dropped so far" if opened.is_live else "whole"
-    n = len(opened)
-    patterns = "1 pattern" if n == 1 else f"{n} patterns"
+    patterns = counted(len(opened), "pattern")
     show(f"{plain(store)}: {patterns}, every checksum agrees ({quantity(total / 1e6, 'MB')} at {speed}); {state}")

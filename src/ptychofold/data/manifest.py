@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, Validat
 from ptychofold.config import ScanGeometry
 from ptychofold.data.files import HEADER_BYTES, checksum, replace_text
 from ptychofold.errors import StoreError
+from ptychofold.formats.base import MANIFEST_NAME
 from ptychofold.metadata import Metadata
 from ptychofold.typing import Measurement
 
@@ -23,7 +24,6 @@ __all__ = ["SCHEMA_VERSION", "ArrayRecord", "Fingerprint", "Manifest", "read_man
 FORMAT: Final = "ptychofold store"
 SCHEMA_VERSION = 1
 """Version of the layout; a store of a newer one is refused."""
-MANIFEST_NAME = "manifest.json"
 PARTIAL_SUFFIX = ".partial"
 
 

@@ -12,10 +12,21 @@ from pathlib import Path
 from ptychofold.errors import FormatError, PtychoError
 from ptychofold.formats.fields import ScanFields
 
-__all__ = ["HDF5_MAGIC", "ZIP_MAGICS", "Format", "check_file", "foreign_errors_refused", "read_start"]
+__all__ = [
+    "HDF5_MAGIC",
+    "MANIFEST_NAME",
+    "ZIP_MAGICS",
+    "Format",
+    "check_file",
+    "foreign_errors_refused",
+    "is_store",
+    "read_start",
+]
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+MANIFEST_NAME = "manifest.json"
+"""The file by which the directory of a store is known."""
 
 _FOREIGN_ERRORS = (
     ArithmeticError,
@@ -93,9 +104,14 @@ def _why(error: BaseException) -> str:
     return said.group(1) if said else text[:200].rstrip(".")
 
 
+def is_store(path: Path) -> bool:
+    """Whether a path is that of a store of patterns, which is no scan file."""
+    return (path / MANIFEST_NAME).is_file()
+
+
 def check_file(path: Path) -> None:
     """Refuse what is not a readable file with content."""
-    if (path / "manifest.json").is_file():
+    if is_store(path):
         raise FormatError(
             "expected a scan file; found a store, which holds a scan already. Open it with PatternStore.open, or make "
             "a file of it: ptychofold convert STORE scan.npz.",

@@ -12,12 +12,12 @@ A window keeps the energy at small lags from leaking to the largest (Kaiser's wi
 import numpy as np
 from jaxtyping import Bool, Float64
 
-__all__ = ["only_squares_are_limited"]
+__all__ = ["FAR", "only_squares_are_limited"]
 
 _N_PATTERNS, _MOST_SIDE, _LEAST_SIDE = 16, 128, 16
 """Patterns that are looked at, and the sides of the part of them."""
 _KAISER_BETA = 14.0
-_FAR = 0.44
+FAR = 0.44
 """Lags that are large, as a share of the window in real space."""
 _LIMITED = 0.1
 """Energy of the squares at large lags, in that of the patterns, below which only the squares are limited."""
@@ -46,7 +46,7 @@ def _share_at_large_lags(patterns: Float64[np.ndarray, "n H W"]) -> float:
     window = np.outer(np.kaiser(height, _KAISER_BETA), np.kaiser(width, _KAISER_BETA))
     lags = np.maximum(np.abs(np.fft.fftfreq(height))[:, None], np.fft.rfftfreq(width))
     energy = np.square(np.abs(np.fft.rfft2(patterns * window))).mean(axis=0)
-    return float(energy[lags > _FAR].sum() / energy.sum())
+    return float(energy[lags > FAR].sum() / energy.sum())
 
 
 def _lit_square(lit: Bool[np.ndarray, "H W"]) -> tuple[slice, slice]:

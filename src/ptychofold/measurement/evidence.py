@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from ptychofold.measurement.bandwidth import FAR
+
 __all__ = ["ExitEnergy", "contradiction_of_amplitude"]
 
 _AGREEING = 1.5
@@ -140,7 +142,7 @@ def _band_ratio(values: _Patterns) -> float:
     """Return the share of energy at the largest lags, divided by that of the squared patterns."""
     height, width = values.shape[1:]
     row, column = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)
-    far = np.maximum(np.abs(row), np.abs(column)) > 0.44
+    far = np.maximum(np.abs(row), np.abs(column)) > FAR
     squares = np.square(values)
 
     def share(patterns: _Patterns) -> float:

@@ -231,7 +231,6 @@ def _have_irrational_roots(counts: Float64[np.ndarray, "row value"]) -> bool:
     if not above.any():
         return False
     irrational = ~_are_squares(counts * least)
-    dim = above & (
-        counts <= np.median(counts[above])
-    )  # of rounded multiples it is the bright ones that leave the squares
+    # of rounded multiples it is the bright ones that leave the squares
+    dim = above & (counts <= np.median(counts[above]))
     return bool(min(irrational[above].mean(), irrational[dim].mean()) >= _IRRATIONAL)

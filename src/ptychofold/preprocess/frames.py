@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Num, Shaped
 
+from ptychofold.conventions import amplitude_from_intensity, intensity_from_amplitude
 from ptychofold.formats.transformed import FrameTransform
 from ptychofold.preprocess.turns import D4
 from ptychofold.typing import Measurement
@@ -157,9 +158,9 @@ class Converted(FrameTransform):
     def apply(self, frames: Num[np.ndarray, "n H W"], rows: Int64[np.ndarray, " n"]) -> Num[np.ndarray, "n h w"]:
         """Change numbers that are of the other kind."""
         del rows
-        values = frames.astype(np.float64)
-        size = np.sqrt(np.abs(values)) if self.to == "amplitude" else np.square(values)
-        return np.copysign(size, values).astype(np.float32)
+        convert = amplitude_from_intensity if self.to == "amplitude" else intensity_from_amplitude
+        converted: np.ndarray = np.copysign(convert(np.abs(frames)), frames).astype(np.float32, copy=False)
+        return converted
 
 
 @dataclass(frozen=True, eq=False)

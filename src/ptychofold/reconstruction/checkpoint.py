@@ -182,7 +182,7 @@ def _checksum(description: Mapping[str, object], weights: Mapping[str, Tensor]) 
     digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

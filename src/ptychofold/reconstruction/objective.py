@@ -44,13 +44,14 @@ def objective(
     MissingFieldError
         If true patches are needed and the batch has none.
     """
+    outputs = model.passes(seen)
+    unit = counting_unit(model.scaling.mean_energy, model.contract.N)
     totals: list[Tensor] = []
-    for output in model.passes(seen):
-        parts: dict[str, Tensor] = {}
-        total = torch.zeros((), device=judged.device)
-        with torch.autocast(judged.device.type, enabled=False):
+    with torch.autocast(judged.device.type, enabled=False):
+        for output in outputs:
+            parts: dict[str, Tensor] = {}
+            total = torch.zeros((), device=judged.device)
             if config.mode != "supervised":
-                unit = counting_unit(model.scaling.mean_energy, model.contract.N)
                 parts["pattern_loss"] = _pattern_error(output, seen, judged, config, share=share, unit=unit)
                 total = total + parts["pattern_loss"]
             if config.mode != "unsupervised":
@@ -60,7 +61,7 @@ def objective(
             if config.total_variation:
                 parts["total_variation"] = total_variation(output.patches * _trust(model, seen))
                 total = total + config.total_variation * parts["total_variation"]
-        totals.append(total)
+            totals.append(total)
     return {**parts, "loss": torch.stack(totals).mean()}
 
 

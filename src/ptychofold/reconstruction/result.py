@@ -24,9 +24,9 @@ __all__ = ["Reconstruction", "check_output", "object_frame", "object_that_holds"
 Facts = Mapping[str, object]
 """Names and JSON-like values."""
 PROVENANCE_KEY = "reconstruction"
+"""Where a saved scan's ``metadata.extra`` says how its object came about."""
 LARGEST_OBJECT = 1 << 32
 """Pixels of the largest object that is begun."""
-"""Where a saved scan's ``metadata.extra`` says how its object came about."""
 
 
 class Summary(Config):

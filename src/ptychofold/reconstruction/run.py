@@ -22,10 +22,10 @@ from ptychofold.config import (
     TrainingConfig,
 )
 from ptychofold.data import GroupedDataset, GroupLoader, MixtureDataset, make_loader
-from ptychofold.data.manifest import MANIFEST_NAME
 from ptychofold.data.mixture import one_or_mixed
 from ptychofold.data.store import PatternStore
 from ptychofold.errors import ConfigError
+from ptychofold.formats.base import is_store
 from ptychofold.grouping import split_scan
 from ptychofold.models import PtychographyModel
 from ptychofold.physics import Geometry
@@ -218,7 +218,7 @@ class _Settling:
 
 
 def _open(path: Path, run: RunConfig) -> RawData:
-    if not (path / MANIFEST_NAME).is_file():
+    if not is_store(path):
         return RawData.from_file(path, measurement=run.measurement, reading=run.reading)
     if run.reading != ReadingConfig():
         raise ConfigError(
